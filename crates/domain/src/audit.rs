@@ -1,0 +1,109 @@
+//! The audit trail: when, who, what, which session, from where. Never a secret.
+
+use crate::{SessionId, Timestamp, UserId};
+
+/// What happened; [`Action::name`] is stable and what `jotgate audit list` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    UserRegistered,
+    UserCreated,
+    UserImported,
+    UserDeleted,
+    UserDisabled,
+    UserEnabled,
+    UserChanged,
+    RoleGranted,
+    RoleRevoked,
+    LoginSucceeded,
+    LoginFailed,
+    LoginThrottled,
+    LoggedOut,
+    SessionRevoked,
+    /// The oldest session ended because the user had `session.max_per_user`.
+    SessionDisplaced,
+    PasswordChanged,
+    RefreshReused,
+    /// The answer to a refresh was lost and a sibling was minted.
+    RefreshSibling,
+    /// A token was repeated inside the grace from another address or agent.
+    RefreshRepeatedElsewhere,
+    DatabaseWentBack,
+    KeyCreated,
+    KeyRotated,
+    KeyRevoked,
+}
+
+impl Action {
+    /// Every action with its stable name.
+    pub const ALL: &[(Self, &'static str)] = &[
+        (Self::UserRegistered, "user.registered"),
+        (Self::UserCreated, "user.created"),
+        (Self::UserImported, "user.imported"),
+        (Self::UserDeleted, "user.deleted"),
+        (Self::UserDisabled, "user.disabled"),
+        (Self::UserEnabled, "user.enabled"),
+        (Self::UserChanged, "user.changed"),
+        (Self::RoleGranted, "role.granted"),
+        (Self::RoleRevoked, "role.revoked"),
+        (Self::LoginSucceeded, "login.succeeded"),
+        (Self::LoginFailed, "login.failed"),
+        (Self::LoginThrottled, "login.throttled"),
+        (Self::LoggedOut, "session.logged_out"),
+        (Self::SessionRevoked, "session.revoked"),
+        (Self::SessionDisplaced, "session.displaced"),
+        (Self::PasswordChanged, "password.changed"),
+        (Self::RefreshReused, "refresh.reused"),
+        (Self::RefreshSibling, "refresh.sibling"),
+        (Self::RefreshRepeatedElsewhere, "refresh.repeated_elsewhere"),
+        (Self::DatabaseWentBack, "refresh.database_went_back"),
+        (Self::KeyCreated, "key.created"),
+        (Self::KeyRotated, "key.rotated"),
+        (Self::KeyRevoked, "key.revoked"),
+    ];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(action, _)| *action == self).map_or("unknown", |(_, name)| name)
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, n)| *n == name).map(|(action, _)| *action)
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Nobody who is signed in (a failed login).
+    Anonymous,
+    User(UserId),
+    /// The `jotgate` program on the server's own machine.
+    Operator,
+    /// The server itself (a schedule).
+    System,
+}
+
+/// An entry to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub at: Timestamp,
+    pub action: Action,
+    pub actor: Actor,
+    /// The user whom it concerns.
+    pub user: Option<UserId>,
+    pub session: Option<SessionId>,
+    /// Client address as text; empty for the operator.
+    pub address: String,
+    /// One bounded line: a role's name, a reason code. Nothing that a visitor typed without cleaning.
+    pub detail: String,
+}
+
+/// An entry as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Grows with every entry; what `--follow` goes by.
+    pub id: i64,
+    pub event: Event,
+}

@@ -1,0 +1,64 @@
+//! A session: one login on one device, one row, whatever the number of its tokens.
+
+use crate::{SessionId, Timestamp, UserId};
+
+/// `client_id` of a login at Jotgate itself.
+pub const FIRST_PARTY: &str = "jotgate";
+
+/// One row of `sessions`. A session that ended has no row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub id: SessionId,
+    pub user_id: UserId,
+    /// [`FIRST_PARTY`], or the OAuth client that it was granted to.
+    pub client_id: String,
+    /// Space-separated; what every access token of this session carries (RFC 6749 §3.3).
+    pub scope: String,
+    pub refresh: RefreshState,
+    /// Number of the status entry that its access tokens name; none after the entry was revoked while the
+    /// session went on: the next token takes a fresh one.
+    pub status: Option<u64>,
+    /// The latest `exp` that was signed under [`Session::status`].
+    pub access_until: Timestamp,
+    pub created_at: Timestamp,
+    /// When the user last proved who they are (`auth_time`).
+    pub authenticated_at: Timestamp,
+    pub last_used_at: Timestamp,
+    /// End of the idle time, moved by each use.
+    pub idle_until: Timestamp,
+    /// End whatever the use.
+    pub expires_at: Timestamp,
+    /// Where it began: address and user agent, bounded and cleaned, for the device list and audit.
+    pub address: String,
+    pub user_agent: String,
+}
+
+impl Session {
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        now < self.idle_until && now < self.expires_at
+    }
+}
+
+/// The refresh counter of a session; see [`crate::refresh`] for what each number means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshState {
+    /// SHA-256 of the handle inside the session's refresh tokens.
+    pub handle_hash: [u8; 32],
+    /// The generation last minted.
+    pub generation: u32,
+    /// The generation last used.
+    pub previous: u32,
+    /// The first generation that was minted from `previous`.
+    pub first: u32,
+    /// None until the first rotation.
+    pub rotated_at: Option<Timestamp>,
+}
+
+impl RefreshState {
+    /// As at login: generation 1 is minted, none was used.
+    #[must_use]
+    pub const fn new(handle_hash: [u8; 32]) -> Self {
+        Self { handle_hash, generation: 1, previous: 0, first: 1, rotated_at: None }
+    }
+}

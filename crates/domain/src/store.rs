@@ -1,0 +1,226 @@
+//! The one interface to a database.
+//!
+//! Reads are plain. Writes are lists of [`Change`]s, applied in one transaction that holds only if every
+//! [`Expect`] still does; a caller that gets [`StoreError::Conflict`] reads and decides again. Two operations
+//! are statements of their own, because their rule must see and write the row in one step: [`Store::attempt`]
+//! (a throttle's try) and [`Store::refresh`].
+//!
+//! A write is durable when its future resolves: after kill -9 it is there.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::audit::{self, Event};
+use crate::key::StoredKey;
+use crate::name::Canonical;
+use crate::session::Session;
+use crate::throttle::{BucketKey, Limit, Verdict};
+use crate::{SessionId, Timestamp, User, UserId, refresh};
+
+/// How a user is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    Id(UserId),
+    /// By the canonical form of the user name.
+    Name(Canonical),
+    /// By the canonical form of an address, verified or not; the rule decides what it is good for.
+    Email(Canonical),
+}
+
+/// One change of the database; `match` on it lists the work that a backend has to do.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "short-lived: made, sent to the writer and gone")]
+pub enum Change {
+    /// [`StoreError::Taken`] where the canonical name or e-mail exists.
+    CreateUser(User),
+    /// Replaces the row with this id; `version` is the new one, one above that of [`Expect::User`].
+    UpdateUser(User),
+    /// The user and all that is theirs; their sessions end.
+    DeleteUser(UserId),
+    /// A new session with a fresh status entry (its number is set by the store, [`Session::status`] is ignored).
+    /// Where the user then has more than `max_per_user` live ones, the oldest end, each with an audit entry.
+    StartSession {
+        session: Session,
+        max_per_user: u32,
+    },
+    /// Ends it, if it is there: its status entry is revoked, its row goes.
+    EndSession(SessionId),
+    /// Ends the user's sessions but for `except`.
+    EndSessionsOf {
+        user: UserId,
+        except: Option<SessionId>,
+    },
+    /// Revokes the tokens of a session that goes on; its next token takes a fresh entry.
+    RevokeTokens(SessionId),
+    /// The same for all sessions of a user (a role was removed).
+    RevokeTokensOf(UserId),
+    /// Gives the session new refresh and status state (password changed in it): all its earlier tokens die.
+    RenewSession(Session),
+    /// Forgets what a throttle counted (the login succeeded).
+    ClearThrottle(BucketKey),
+    PutKey(StoredKey),
+    DeleteKey {
+        kid: String,
+    },
+    /// A value of the installation as a whole, such as every `cookie.domain` used before.
+    PutSetting {
+        name: String,
+        value: String,
+    },
+    Audit(Event),
+}
+
+/// What must still hold when changes are applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// The user exists in this version.
+    User(UserId, i64),
+    /// The session is there.
+    Session(SessionId),
+}
+
+/// A status entry that was revoked: refused until `until`, past which no token under it is unexpired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// The entry's number; [`crate::status`] makes list and index of it.
+    pub status: u64,
+    pub until: Timestamp,
+}
+
+/// What [`Store::apply`] did beyond what was asked by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Every status entry that was revoked.
+    pub revoked: Vec<Revoked>,
+    /// The status numbers given to the sessions started or renewed, in order.
+    pub status: Vec<u64>,
+    /// Sessions that ended.
+    pub ended: u32,
+}
+
+/// A throttled attempt: takes a try, and reads the user in the same step.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub bucket: BucketKey,
+    pub limit: Limit,
+    pub lookup: Lookup,
+    pub now: Timestamp,
+}
+
+/// Result of [`Store::attempt`].
+#[derive(Clone, Debug)]
+pub struct Attempted {
+    pub verdict: Verdict,
+    pub user: Option<User>,
+}
+
+/// The revocation log from a position on.
+#[derive(Clone, Debug, Default)]
+pub struct RevocationPage {
+    /// Position after the last row here; opaque outside the backend.
+    pub cursor: i64,
+    pub revoked: Vec<Revoked>,
+}
+
+/// Which part of a list to read.
+#[derive(Clone, Debug, Default)]
+pub struct AuditQuery {
+    /// Only entries with a larger id, oldest first; without it the newest `limit`, oldest first.
+    pub after: Option<i64>,
+    pub user: Option<UserId>,
+    pub action: Option<audit::Action>,
+    pub limit: u32,
+}
+
+/// Why a store did not do as asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// An [`Expect`] no longer holds: read and decide again.
+    Conflict,
+    /// The name or address of [`Change::CreateUser`]/[`Change::UpdateUser`] belongs to another user.
+    Taken(Unique),
+    /// The database cannot be reached, is full or failed; nothing was acknowledged. For the log only.
+    Unavailable(String),
+    /// A row that this program cannot have written. For the log only.
+    Corrupt(String),
+}
+
+/// What has to be unique.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unique {
+    Username,
+    Email,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict => f.write_str("the row changed meanwhile"),
+            Self::Taken(Unique::Username) => f.write_str("the user name is taken"),
+            Self::Taken(Unique::Email) => f.write_str("the e-mail address is taken"),
+            Self::Unavailable(why) => write!(f, "database unavailable: {why}"),
+            Self::Corrupt(what) => write!(f, "database corrupt: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// A database. All instants are passed in.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Takes a try from the bucket and reads the user, known or not, at the same cost.
+    async fn attempt(&self, attempt: Attempt) -> Result<Attempted, StoreError>;
+
+    /// Applies the rule of [`refresh::decide`] to the session of this handle.
+    async fn refresh(&self, request: refresh::Request) -> Result<refresh::Outcome, StoreError>;
+
+    /// Applies all changes in order, or none.
+    async fn apply(&self, changes: Vec<Change>, expect: Vec<Expect>) -> Result<Applied, StoreError>;
+
+    async fn user(&self, lookup: Lookup) -> Result<Option<User>, StoreError>;
+
+    /// Users in order of canonical name, after `after`.
+    async fn users(&self, after: Option<Canonical>, limit: u32) -> Result<Vec<User>, StoreError>;
+
+    /// A session that is live at `now`, with its user.
+    async fn session(&self, id: SessionId, now: Timestamp) -> Result<Option<(Session, User)>, StoreError>;
+
+    /// The same by the hash of a refresh token's handle, whatever its generation.
+    async fn session_by_handle(
+        &self,
+        handle_hash: [u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<(Session, User)>, StoreError>;
+
+    /// Sessions that are live at `now`, newest use first; of all users where none is named.
+    async fn sessions(
+        &self,
+        user: Option<UserId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError>;
+
+    /// Every key that has not been deleted.
+    async fn keys(&self) -> Result<Vec<StoredKey>, StoreError>;
+
+    async fn setting(&self, name: &str) -> Result<Option<String>, StoreError>;
+
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<audit::Entry>, StoreError>;
+
+    /// Rows of the revocation log after `cursor` (0: the whole live set).
+    async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError>;
+
+    /// Resolves when another process may have changed the database since the last call, at the latest after a
+    /// backend's polling interval.
+    async fn changed(&self);
+
+    /// Removes what no rule will ask for again (expired sessions, revocations, throttles; audit entries beyond
+    /// `keep_audit`), at most `batch` rows of a kind; returns how many went.
+    async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError>;
+
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
