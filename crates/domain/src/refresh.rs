@@ -78,8 +78,9 @@ pub struct Request {
     pub idle_ttl: Duration,
     /// `exp` of the access token that is minted if this is granted.
     pub access_until: Timestamp,
-    /// From where it came, for audit.
+    /// From where it came, bounded and cleaned as in [`Session::address`]: a repeat from elsewhere is audited.
     pub address: String,
+    pub user_agent: String,
 }
 
 /// What became of it.

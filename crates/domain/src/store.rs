@@ -210,12 +210,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<audit::Entry>, StoreError>;
 
-    /// Rows of the revocation log after `cursor` (0: the whole live set).
+    /// Rows of the revocation log after `cursor` (0: the whole live set). A cursor that this database cannot
+    /// have given (it was restored) reads as 0: what comes is to be added to a set, never counted.
     async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError>;
 
-    /// Resolves when another process may have changed the database since the last call, at the latest after a
-    /// backend's polling interval.
-    async fn changed(&self);
+    /// Waits until revocations, keys or settings may have changed in any process since `seen` was returned (0 at
+    /// the first call, which returns at once), and returns the next `seen`. A change is noticed within 100 ms;
+    /// any number of tasks may wait, each with a `seen` of its own, and none misses one.
+    async fn changed(&self, seen: u64) -> u64;
 
     /// Removes what no rule will ask for again (expired sessions, revocations, throttles; audit entries beyond
     /// `keep_audit`), at most `batch` rows of a kind; returns how many went.
