@@ -1,0 +1,204 @@
+//! The table of checks, in the order in which they run: what is cheap and fails often comes first.
+
+use crate::args::Choice;
+use crate::process::{self, Ended};
+use crate::report::{self, Counts, Outcome, Row};
+use crate::tools::{self, Machine};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The whole run ends by then, whatever hangs; `--long` has three times as much.
+const WHOLE_LIMIT: Duration = minutes(40);
+
+pub(crate) struct Step {
+    pub name: &'static str,
+    pub about: &'static str,
+    /// Part of `--quick`.
+    quick: bool,
+    limit: Duration,
+    run: fn(&mut Check) -> Outcome,
+}
+
+pub(crate) const ALL: &[Step] = &[
+    Step { name: "fmt", about: "formatting", quick: true, limit: minutes(2), run: fmt },
+    Step {
+        name: "clippy",
+        about: "lints, none of them a warning",
+        quick: true,
+        limit: minutes(15),
+        run: clippy,
+    },
+    Step { name: "test", about: "unit and integration tests", quick: true, limit: minutes(20), run: test },
+    Step {
+        name: "doctest",
+        about: "the examples in the documentation",
+        quick: false,
+        limit: minutes(8),
+        run: doctest,
+    },
+    Step {
+        name: "docs",
+        about: "the documentation builds, every link leads somewhere",
+        quick: false,
+        limit: minutes(8),
+        run: docs,
+    },
+    Step {
+        name: "deny",
+        about: "licences, sources and bans of all dependencies",
+        quick: false,
+        limit: minutes(12),
+        run: deny,
+    },
+    Step {
+        name: "advisories",
+        about: "no dependency with a known hole",
+        quick: false,
+        limit: minutes(4),
+        run: advisories,
+    },
+];
+
+/// Runs the chosen steps and prints the table; true if nothing failed.
+pub(crate) fn run(choice: &Choice) -> bool {
+    let begin = Instant::now();
+    let deadline = begin + if choice.long { WHOLE_LIMIT * 3 } else { WHOLE_LIMIT };
+    let chosen = |step: &&Step| {
+        if choice.only.is_empty() {
+            step.quick || !choice.quick
+        } else {
+            choice.only.iter().any(|name| name == step.name)
+        }
+    };
+    let mut rows = Vec::new();
+    for step in ALL.iter().filter(chosen) {
+        println!("\n==> {}: {}", step.name, step.about);
+        let step_begin = Instant::now();
+        let mut check = Check {
+            machine: Machine { may_install: !choice.no_install },
+            long: choice.long,
+            deadline: deadline.min(step_begin + if choice.long { step.limit * 3 } else { step.limit }),
+            tests: Counts::default(),
+            left_out: Vec::new(),
+        };
+        let outcome = (step.run)(&mut check);
+        check.tests.settle(&check.left_out);
+        let took = step_begin.elapsed();
+        let word = match &outcome {
+            Outcome::Passed => "ok".to_owned(),
+            Outcome::Failed(why) => format!("FAILED: {why}"),
+            Outcome::LeftOut(why) => format!("left out: {why}"),
+        };
+        println!("<== {}: {word} ({:.1} s)", step.name, took.as_secs_f64());
+        rows.push(Row { name: step.name, outcome, took, tests: check.tests, left_out: check.left_out });
+    }
+    report::print(&rows, begin.elapsed())
+}
+
+/// One step while it runs.
+struct Check {
+    machine: Machine,
+    long: bool,
+    deadline: Instant,
+    tests: Counts,
+    left_out: Vec<String>,
+}
+
+impl Check {
+    /// Runs a command to its end or the step's; counts the tests that its output reports.
+    fn run(&mut self, command: Command) -> Outcome {
+        let shown = tools::shown(&command);
+        println!("{shown}");
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let ended = process::stream(command, left, |line| self.tests.read(line, &mut self.left_out));
+        match ended {
+            Ok(Ended::Well) => Outcome::Passed,
+            Ok(Ended::Badly) => Outcome::Failed(shown),
+            Ok(Ended::TimeLimit) => Outcome::Failed(format!("{shown}: time limit")),
+            Err(error) => Outcome::Failed(format!("{shown}: {error}")),
+        }
+    }
+
+    fn cargo(&mut self, args: &[&str]) -> Outcome {
+        let mut command = Command::new("cargo");
+        command.args(args);
+        if std::env::var_os("CI").is_some() {
+            // A checkout that is built once has no use for the state that makes the next build faster.
+            command.env("CARGO_INCREMENTAL", "0");
+        }
+        if self.long {
+            command.env("JOTGATE_LONG_TESTS", "1");
+        }
+        self.run(command)
+    }
+}
+
+fn fmt(check: &mut Check) -> Outcome {
+    if let Err(missing) = check.machine.rust_component("rustfmt", "cargo-fmt") {
+        return Outcome::Failed(missing);
+    }
+    check.cargo(&["fmt", "--all", "--check"])
+}
+
+fn clippy(check: &mut Check) -> Outcome {
+    if let Err(missing) = check.machine.rust_component("clippy", "cargo-clippy") {
+        return Outcome::Failed(missing);
+    }
+    check.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+}
+
+fn test(check: &mut Check) -> Outcome {
+    check.cargo(&[
+        "test",
+        "--workspace",
+        "--locked",
+        "--no-fail-fast",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--examples",
+    ])
+}
+
+fn doctest(check: &mut Check) -> Outcome {
+    check.cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--doc"])
+}
+
+fn docs(check: &mut Check) -> Outcome {
+    let mut command = Command::new("cargo");
+    command.args(["doc", "--workspace", "--locked", "--no-deps", "--document-private-items"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    check.run(command)
+}
+
+fn deny(check: &mut Check) -> Outcome {
+    deny_check(check, &["licenses", "bans", "sources"])
+}
+
+/// The database of advisories is fetched from the network; a machine that cannot reach it checks the rest.
+fn advisories(check: &mut Check) -> Outcome {
+    let deny = match check.machine.cargo_deny() {
+        Ok(deny) => deny,
+        Err(missing) => return Outcome::LeftOut(missing),
+    };
+    let mut fetch = Command::new(deny);
+    fetch.args(["fetch", "db"]);
+    match check.run(fetch) {
+        Outcome::Passed => deny_check(check, &["advisories"]),
+        _ => Outcome::LeftOut("the database of advisories cannot be fetched here".to_owned()),
+    }
+}
+
+fn deny_check(check: &mut Check, what: &[&str]) -> Outcome {
+    let deny = match check.machine.cargo_deny() {
+        Ok(deny) => deny,
+        Err(missing) => return Outcome::LeftOut(missing),
+    };
+    let mut command = Command::new(deny);
+    command.args(["--all-features", "--locked", "check", "--hide-inclusion-graph"]).args(what);
+    check.run(command)
+}
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}

@@ -1,0 +1,77 @@
+//! What the steps need beyond Cargo, and how it comes to be there.
+//!
+//! Everything that is no package of the system goes below `target/`. Each function answers with an error text
+//! that says what is missing and how to get it, where it cannot be installed here.
+
+use crate::process::{self, Ended};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const INSTALL_LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// This machine, and whether anything may be installed on it.
+pub(crate) struct Machine {
+    pub may_install: bool,
+}
+
+impl Machine {
+    /// A component of the Rust toolchain that brings `program`.
+    pub(crate) fn rust_component(&self, component: &str, program: &str) -> Result<(), String> {
+        if on_path(program).is_some() && process::output(Command::new(program).arg("--version")).is_some() {
+            return Ok(());
+        }
+        let how = format!("{component} is missing: `rustup component add {component}`");
+        self.install(&how, Command::new("rustup").args(["component", "add", component]))
+    }
+
+    /// `cargo deny`: the one on the path, or one built below `target/tools`.
+    pub(crate) fn cargo_deny(&self) -> Result<PathBuf, String> {
+        if let Some(path) = on_path("cargo-deny") {
+            return Ok(path);
+        }
+        let path = PathBuf::from("target/tools/bin/cargo-deny");
+        if !path.exists() {
+            let how = "cargo-deny is missing: `cargo install --locked cargo-deny`";
+            // Its speed does not matter, and this builds in half the time.
+            let args = ["install", "--locked", "--root", "target/tools", "--profile", "dev", "cargo-deny"];
+            self.install(how, Command::new("cargo").args(args))?;
+        }
+        Ok(path)
+    }
+
+    /// Runs one installing command, saying what and why.
+    fn install(&self, how: &str, command: &mut Command) -> Result<(), String> {
+        if !self.may_install {
+            return Err(how.to_owned());
+        }
+        println!("xtask: {how}");
+        println!("xtask: running {}", shown(command));
+        let mut owned = Command::new(command.get_program());
+        owned.args(command.get_args());
+        if let Some(directory) = command.get_current_dir() {
+            owned.current_dir(directory);
+        }
+        match process::stream(owned, INSTALL_LIMIT, |_| {}) {
+            Ok(Ended::Well) => Ok(()),
+            Ok(Ended::Badly) => Err(format!("{how} (tried here, and it failed)")),
+            Ok(Ended::TimeLimit) => {
+                Err(format!("{how} (tried here; no end after {} s)", INSTALL_LIMIT.as_secs()))
+            }
+            Err(error) => Err(format!("{how} (tried here: {error})")),
+        }
+    }
+}
+
+/// Where `program` is, by PATH.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| Path::is_file(file))
+}
+
+/// A command as one would type it.
+pub(crate) fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
