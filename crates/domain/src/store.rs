@@ -30,7 +30,6 @@ pub enum Lookup {
 
 /// One change of the database; `match` on it lists the work that a backend has to do.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "short-lived: made, sent to the writer and gone")]
 pub enum Change {
     /// [`StoreError::Taken`] where the canonical name or e-mail exists.
     CreateUser(User),
