@@ -1,0 +1,187 @@
+//! The claims of a token, found in one pass over its payload.
+
+use crate::error::Error;
+use crate::json::{Scanner, Span, Str, unescape};
+
+/// The largest whole number that every JSON reader keeps exactly (RFC 8259 §6).
+const MAX_WHOLE: u64 = (1 << 53) - 1;
+
+/// Where each known claim stands in the text. A span of a string is its inside; a span of a list is the whole
+/// JSON value.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ClaimsIndex {
+    pub(crate) iss: Span,
+    pub(crate) sub: Span,
+    pub(crate) aud: Span,
+    pub(crate) jti: Span,
+    pub(crate) client_id: Span,
+    pub(crate) scope: Span,
+    pub(crate) sid: Span,
+    pub(crate) preferred_username: Span,
+    pub(crate) email: Span,
+    pub(crate) roles: Span,
+    pub(crate) permissions: Span,
+    pub(crate) exp: Option<u64>,
+    pub(crate) nbf: Option<u64>,
+    pub(crate) iat: Option<u64>,
+    pub(crate) auth_time: Option<u64>,
+    pub(crate) status_idx: Option<u64>,
+    pub(crate) status_uri: Span,
+}
+
+impl ClaimsIndex {
+    /// Reads a payload. Strings with escapes are unescaped into `side`; their spans start at the payload's length.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for bad JSON, a claim twice (RFC 7519 §4), or a known claim of the wrong type.
+    pub(crate) fn parse(payload: &[u8], side: &mut String) -> Result<Self, Error> {
+        let mut index = Self::default();
+        let mut strings = Strings { payload, side };
+        Scanner::document(payload, |scanner, name| {
+            name.with(|name| index.member(name, scanner, &mut strings))
+        })?;
+        Ok(index)
+    }
+
+    fn member(
+        &mut self,
+        name: &[u8],
+        scanner: &mut Scanner<'_>,
+        strings: &mut Strings<'_>,
+    ) -> Result<(), Error> {
+        match name {
+            b"iss" => self.iss = strings.read(scanner)?,
+            b"sub" => self.sub = strings.read(scanner)?,
+            b"aud" => self.aud = scanner.strings()?,
+            b"exp" => self.exp = Some(whole_seconds(scanner.number()?, Round::Down)?),
+            b"nbf" => self.nbf = Some(whole_seconds(scanner.number()?, Round::Up)?),
+            b"iat" => self.iat = Some(whole_seconds(scanner.number()?, Round::Up)?),
+            b"jti" => self.jti = strings.read(scanner)?,
+            b"client_id" => self.client_id = strings.read(scanner)?,
+            b"scope" => self.scope = strings.read(scanner)?,
+            b"sid" => self.sid = strings.read(scanner)?,
+            b"auth_time" => self.auth_time = Some(whole_seconds(scanner.number()?, Round::Down)?),
+            b"roles" => self.roles = scanner.string_array()?,
+            b"permissions" => self.permissions = scanner.string_array()?,
+            b"preferred_username" => self.preferred_username = strings.read(scanner)?,
+            b"email" => self.email = strings.read(scanner)?,
+            b"status" => self.status(scanner, strings)?,
+            _ => {
+                scanner.skip()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The `status` claim; mechanisms other than a status list are passed over.
+    fn status(&mut self, scanner: &mut Scanner<'_>, strings: &mut Strings<'_>) -> Result<(), Error> {
+        scanner.object(|scanner, name| {
+            if !name.is("status_list") {
+                return scanner.skip().map(|_| ());
+            }
+            scanner.object(|scanner, name| {
+                name.with(|name| {
+                    match name {
+                        b"idx" => self.status_idx = Some(whole(scanner.number()?)?),
+                        b"uri" => self.status_uri = strings.read(scanner)?,
+                        _ => {
+                            scanner.skip()?;
+                        }
+                    }
+                    Ok(())
+                })
+            })?;
+            // Half a reference can be checked by nobody.
+            if self.status_idx.is_some() && !self.status_uri.is_none() {
+                Ok(())
+            } else {
+                Err(Error::Malformed)
+            }
+        })
+    }
+}
+
+/// Reads strings, keeping the values of escaped ones.
+struct Strings<'p> {
+    payload: &'p [u8],
+    side: &'p mut String,
+}
+
+impl Strings<'_> {
+    fn read(&mut self, scanner: &mut Scanner<'_>) -> Result<Span, Error> {
+        let Str { span, escaped } = scanner.string()?;
+        if !escaped {
+            return Ok(span);
+        }
+        let raw = core::str::from_utf8(span.of(self.payload)).map_err(|_| Error::Malformed)?;
+        let start = self.payload.len() + self.side.len();
+        self.side.push_str(&unescape(raw));
+        Span::new(start, self.payload.len() + self.side.len())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Round {
+    Down,
+    Up,
+}
+
+/// A NumericDate (RFC 7519 §2) in whole seconds: fractions are rounded to the stricter side, and what is negative
+/// or past 2^53 is refused.
+fn whole_seconds(number: &[u8], round: Round) -> Result<u64, Error> {
+    if let Ok(whole) = whole(number) {
+        return Ok(whole);
+    }
+    let text = core::str::from_utf8(number).map_err(|_| Error::Malformed)?;
+    let value: f64 = text.parse().map_err(|_| Error::Malformed)?;
+    if text.starts_with('-') || !(0.0..=MAX_WHOLE as f64).contains(&value) {
+        return Err(Error::Malformed);
+    }
+    let value = if round == Round::Up { value.ceil() } else { value.floor() };
+    // In range by the check above, and a whole number.
+    Ok(value as u64)
+}
+
+/// A number written as a whole one.
+fn whole(number: &[u8]) -> Result<u64, Error> {
+    if number.len() > 16 {
+        return Err(Error::Malformed);
+    }
+    let value = number.iter().try_fold(0_u64, |value, digit| match digit {
+        b'0'..=b'9' => Ok(value * 10 + u64::from(digit - b'0')),
+        _ => Err(Error::Malformed),
+    })?;
+    if value <= MAX_WHOLE { Ok(value) } else { Err(Error::Malformed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_finite_and_not_negative() {
+        let seconds = |text: &str, round| whole_seconds(text.as_bytes(), round);
+        for (text, down, up) in [
+            ("0", 0, 0),
+            ("1.5", 1, 2),
+            ("1e10", 10_000_000_000, 10_000_000_000),
+            ("9007199254740991", MAX_WHOLE, MAX_WHOLE),
+            ("1.0", 1, 1),
+        ] {
+            assert_eq!(seconds(text, Round::Down), Ok(down), "{text}");
+            assert_eq!(seconds(text, Round::Up), Ok(up), "{text}");
+        }
+        for text in [
+            "-1",
+            "-0",
+            "-0.5",
+            "1e400",
+            "9007199254740993",
+            "9223372036854775808",
+            "18446744073709551616",
+            "1e300",
+        ] {
+            assert_eq!(seconds(text, Round::Down), Err(Error::Malformed), "{text}");
+        }
+    }
+}

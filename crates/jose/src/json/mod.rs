@@ -1,0 +1,344 @@
+//! A strict JSON reader (RFC 8259) for tokens and keys.
+//!
+//! It reads in one pass, without recursion and without copying: values are spans of the text. Stricter than a
+//! general reader where a token gives no reason to be lax: no member twice in any object (RFC 7515 §4, RFC 7519
+//! §4), no lone surrogate, no NUL in a string, nesting and member counts bounded. UTF-8 is checked by the caller
+//! for the whole text at once.
+
+mod names;
+mod string;
+
+pub(crate) use names::Name;
+use names::Names;
+pub(crate) use string::unescape;
+
+use crate::error::Error;
+
+/// Deepest nesting of objects and arrays that is accepted.
+const MAX_DEPTH: usize = 32;
+
+/// A part of a text, by byte offsets. `0..0` stands for nothing: no value starts at a text's first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+impl Span {
+    pub(crate) fn new(start: usize, end: usize) -> Result<Self, Error> {
+        match (u32::try_from(start), u32::try_from(end)) {
+            (Ok(start), Ok(end)) => Ok(Self { start, end }),
+            _ => Err(Error::Malformed),
+        }
+    }
+
+    pub(crate) fn is_none(self) -> bool {
+        self.end == 0
+    }
+
+    pub(crate) fn of(self, text: &[u8]) -> &[u8] {
+        text.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    pub(crate) fn of_str(self, text: &str) -> &str {
+        text.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+}
+
+/// The inside of a string, without the quotes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Str {
+    pub(crate) span: Span,
+    /// Whether it has escapes, so that its value is not its text.
+    pub(crate) escaped: bool,
+}
+
+/// What a value starts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    Literal,
+}
+
+/// A position in a text that moves over one value after another.
+#[derive(Debug, Clone)]
+pub(crate) struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Reads a whole text that must be one object and nothing else. `member` is called at each member and must
+    /// move the scanner over the value.
+    pub(crate) fn document(
+        text: &'a [u8],
+        member: impl FnMut(&mut Self, Name<'a>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut scanner = Self::new(text);
+        scanner.space();
+        scanner.object(member)?;
+        scanner.end()
+    }
+
+    /// Nothing but white space is left.
+    pub(crate) fn end(&mut self) -> Result<(), Error> {
+        self.space();
+        if self.at == self.text.len() { Ok(()) } else { Err(Error::Malformed) }
+    }
+
+    /// Reads an object; `member` is called at each member and must move the scanner over the value.
+    pub(crate) fn object(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Name<'a>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.expect(b'{')?;
+        self.space();
+        if self.skip_if(b'}') {
+            return Ok(());
+        }
+        let mut names = Names::new();
+        loop {
+            let name = self.name()?;
+            names.add(name)?;
+            member(self, name)?;
+            self.space();
+            if self.skip_if(b'}') {
+                return Ok(());
+            }
+            self.expect(b',')?;
+            self.space();
+        }
+    }
+
+    /// Reads an array; `item` is called at each item and must move the scanner over it.
+    pub(crate) fn array(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.expect(b'[')?;
+        self.space();
+        if self.skip_if(b']') {
+            return Ok(());
+        }
+        loop {
+            item(self)?;
+            self.space();
+            if self.skip_if(b']') {
+                return Ok(());
+            }
+            self.expect(b',')?;
+            self.space();
+        }
+    }
+
+    /// Reads a string.
+    pub(crate) fn string(&mut self) -> Result<Str, Error> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let (end, escaped) = string::end(self.text, start)?;
+        self.at = end + 1;
+        Ok(Str { span: Span::new(start, end)?, escaped })
+    }
+
+    /// Reads a string or an array of nothing but strings, and returns the whole value's span.
+    pub(crate) fn strings(&mut self) -> Result<Span, Error> {
+        let start = self.at;
+        match self.kind()? {
+            Kind::String => {
+                self.string()?;
+            }
+            _ => self.array(|scanner| scanner.string().map(|_| ()))?,
+        }
+        Span::new(start, self.at)
+    }
+
+    /// Reads an array of nothing but strings, and returns the whole value's span.
+    pub(crate) fn string_array(&mut self) -> Result<Span, Error> {
+        let start = self.at;
+        self.array(|scanner| scanner.string().map(|_| ()))?;
+        Span::new(start, self.at)
+    }
+
+    /// The next string of a list that was read before: past what separates it from the one before, if any.
+    pub(crate) fn next_string(&mut self) -> Option<Str> {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r' | b',') = self.peek() {
+            self.at += 1;
+        }
+        self.string().ok()
+    }
+
+    /// Reads a number and returns its text.
+    pub(crate) fn number(&mut self) -> Result<&'a [u8], Error> {
+        let start = self.at;
+        let _ = self.skip_if(b'-');
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(Error::Malformed),
+        }
+        if self.skip_if(b'.') {
+            self.some_digits()?;
+        }
+        if self.skip_if(b'e') || self.skip_if(b'E') {
+            let _ = self.skip_if(b'+') || self.skip_if(b'-');
+            self.some_digits()?;
+        }
+        Ok(self.text.get(start..self.at).unwrap_or_default())
+    }
+
+    /// Moves over one value of any kind and returns its span.
+    pub(crate) fn skip(&mut self) -> Result<Span, Error> {
+        let start = self.at;
+        match self.kind()? {
+            Kind::Object | Kind::Array => self.skip_nested(true)?,
+            _ => self.skip_scalar()?,
+        }
+        Span::new(start, self.at)
+    }
+
+    /// As [`Scanner::skip`], but members that stand twice inside are left for a later reader to refuse.
+    pub(crate) fn skip_loosely(&mut self) -> Result<Span, Error> {
+        let start = self.at;
+        match self.kind()? {
+            Kind::Object | Kind::Array => self.skip_nested(false)?,
+            _ => self.skip_scalar()?,
+        }
+        Span::new(start, self.at)
+    }
+
+    /// What the next value starts as.
+    pub(crate) fn kind(&self) -> Result<Kind, Error> {
+        match self.peek() {
+            Some(b'{') => Ok(Kind::Object),
+            Some(b'[') => Ok(Kind::Array),
+            Some(b'"') => Ok(Kind::String),
+            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
+            Some(b't' | b'f' | b'n') => Ok(Kind::Literal),
+            _ => Err(Error::Malformed),
+        }
+    }
+
+    /// Moves over white space (RFC 8259 §2).
+    pub(crate) fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn skip_scalar(&mut self) -> Result<(), Error> {
+        match self.kind()? {
+            Kind::String => self.string().map(|_| ()),
+            Kind::Number => self.number().map(|_| ()),
+            Kind::Literal => self.literal(),
+            Kind::Object | Kind::Array => Err(Error::Malformed),
+        }
+    }
+
+    /// Objects and arrays, iteratively: an explicit stack, so that depth costs nothing but the refusal.
+    fn skip_nested(&mut self, unique: bool) -> Result<(), Error> {
+        let mut closers = [0_u8; MAX_DEPTH];
+        let mut depth = 0;
+        let mut names = Names::new();
+        loop {
+            // At the start of a value.
+            match self.kind()? {
+                open @ (Kind::Object | Kind::Array) => {
+                    let closer = if open == Kind::Object { b'}' } else { b']' };
+                    self.at += 1;
+                    self.space();
+                    if !self.skip_if(closer) {
+                        *closers.get_mut(depth).ok_or(Error::Malformed)? = closer;
+                        depth += 1;
+                        if open == Kind::Object {
+                            names.open();
+                            self.member_name(&mut names, unique)?;
+                        }
+                        continue;
+                    }
+                }
+                _ => self.skip_scalar()?,
+            }
+            // After a value: close what ends here, then go on to the next member or item.
+            loop {
+                let Some(&closer) = depth.checked_sub(1).and_then(|top| closers.get(top)) else {
+                    return Ok(());
+                };
+                self.space();
+                if self.skip_if(closer) {
+                    depth -= 1;
+                    if closer == b'}' {
+                        names.close();
+                    }
+                    continue;
+                }
+                self.expect(b',')?;
+                self.space();
+                if closer == b'}' {
+                    self.member_name(&mut names, unique)?;
+                }
+                break;
+            }
+        }
+    }
+
+    fn member_name(&mut self, names: &mut Names<'a>, unique: bool) -> Result<(), Error> {
+        let name = self.name()?;
+        if unique { names.add(name) } else { Ok(()) }
+    }
+
+    /// A member's name and the colon after it.
+    fn name(&mut self) -> Result<Name<'a>, Error> {
+        let Str { span, escaped } = self.string()?;
+        self.space();
+        self.expect(b':')?;
+        self.space();
+        Ok(Name::new(span.of(self.text), escaped))
+    }
+
+    fn literal(&mut self) -> Result<(), Error> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        for word in [&b"true"[..], b"false", b"null"] {
+            if rest.starts_with(word) {
+                self.at += word.len();
+                return Ok(());
+            }
+        }
+        Err(Error::Malformed)
+    }
+
+    fn some_digits(&mut self) -> Result<(), Error> {
+        let start = self.at;
+        self.digits();
+        if self.at > start { Ok(()) } else { Err(Error::Malformed) }
+    }
+
+    fn digits(&mut self) {
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn skip_if(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Error> {
+        if self.skip_if(byte) { Ok(()) } else { Err(Error::Malformed) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! The three parts of a compact JWS (RFC 7515 §7.1).
+
+use crate::error::Error;
+use crate::header;
+
+/// A token cut at its dots; nothing is decoded yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'t> {
+    pub(crate) header: &'t str,
+    pub(crate) payload: &'t str,
+    pub(crate) signature: &'t str,
+    /// What is signed: header, dot and payload (RFC 7515 §5.1).
+    pub(crate) signing_input: &'t str,
+}
+
+impl<'t> Parts<'t> {
+    /// Cuts a token. Two parts, four, or the five of a JWE (RFC 7516 §7.1) are refused; so is a header that is
+    /// empty or over 8 KiB.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub(crate) fn cut(token: &'t str, max_len: usize) -> Result<Self, Error> {
+        if token.len() > max_len {
+            return Err(Error::Malformed);
+        }
+        let (header, rest) = token.split_once('.').ok_or(Error::Malformed)?;
+        let (payload, signature) = rest.split_once('.').ok_or(Error::Malformed)?;
+        if header.is_empty() || header.len() > header::MAX_LEN || signature.contains('.') {
+            return Err(Error::Malformed);
+        }
+        let signing_input = token.get(..header.len() + 1 + payload.len()).ok_or(Error::Malformed)?;
+        Ok(Self { header, payload, signature, signing_input })
+    }
+}

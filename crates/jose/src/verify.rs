@@ -1,0 +1,250 @@
+//! Verifying: from a token's text to a value that only a verified token can become.
+
+use std::borrow::Cow;
+
+use crate::algorithm::Algorithm;
+use crate::base64url;
+use crate::claims::{Claims, ClaimsIndex};
+use crate::error::Error;
+use crate::header::{self, Header};
+use crate::json::Span;
+use crate::key::{MAX_SIGNATURE, VerifyingKey};
+use crate::keyset::KeySet;
+use crate::policy::Policy;
+use crate::token::Parts;
+
+/// Longest token for [`verify_signature_only`].
+const MAX_LEN: usize = 1024 * 1024;
+
+/// Verifies a JWT at the second `now` (since 1970, UTC): its form, its signature under one of `keys`, and all
+/// that `policy` asks of its claims.
+///
+/// # Errors
+/// One [`Error`] for each reason; the checks run in the order of that list, signature before claims.
+pub fn verify(keys: &KeySet, policy: &Policy, token: &str, now: u64) -> Result<Verified<'static>, Error> {
+    let mut buffer = Vec::new();
+    let (index, layout) = check(keys, policy, token, now, &mut buffer)?;
+    let text = String::from_utf8(buffer).map_err(|_| Error::Malformed)?;
+    Ok(Verified { text: Cow::Owned(text), index, layout })
+}
+
+/// As [`verify`], but the claims are decoded into `buffer`, which is emptied first: kept over many tokens, it saves
+/// the one allocation.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_in<'b>(
+    buffer: &'b mut Vec<u8>,
+    keys: &KeySet,
+    policy: &Policy,
+    token: &str,
+    now: u64,
+) -> Result<Verified<'b>, Error> {
+    let (index, layout) = check(keys, policy, token, now, buffer)?;
+    let text = core::str::from_utf8(buffer).map_err(|_| Error::Malformed)?;
+    Ok(Verified { text: Cow::Borrowed(text), index, layout })
+}
+
+/// Verifies the signature of a compact JWS whatever its type and payload are, at most 1 MiB.
+///
+/// It proves who signed, not what for: a token of any other kind passes as well.
+///
+/// # Errors
+/// [`Error::Malformed`], [`Error::UnsupportedAlgorithm`], [`Error::UnknownKey`] or [`Error::InvalidSignature`].
+pub fn verify_signature_only(keys: &KeySet, token: &str) -> Result<VerifiedSignature, Error> {
+    let parts = Parts::cut(token, MAX_LEN)?;
+    let header = header::decode(parts.header)?;
+    let parsed = Header::parse(&header)?;
+    let key = authenticate(keys, &parts, &parsed)?;
+    let payload = base64url::decode(parts.payload.as_bytes())?;
+    let (kid, alg) = (key.kid().to_owned(), key.algorithm());
+    Ok(VerifiedSignature { header, payload, kid, alg })
+}
+
+/// A token that was verified: nothing else makes this type.
+///
+/// It holds the decoded claims, borrowed from the buffer given to [`verify_in`] or its own.
+#[derive(Debug, Clone)]
+pub struct Verified<'b> {
+    /// The payload, then the values of claims that had escapes, then the key's `kid`.
+    text: Cow<'b, str>,
+    index: ClaimsIndex,
+    layout: Layout,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    payload_len: usize,
+    kid: Span,
+    alg: Algorithm,
+}
+
+impl Verified<'_> {
+    /// The claims.
+    #[must_use]
+    pub fn claims(&self) -> Claims<'_> {
+        Claims::new(&self.text, self.layout.payload_len, &self.index)
+    }
+
+    /// The `kid` of the key that verified the token, as the key set has it.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        self.layout.kid.of_str(&self.text)
+    }
+
+    /// The algorithm of the key that verified the token.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.layout.alg
+    }
+
+    /// The same, in a buffer of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Verified<'static> {
+        Verified { text: Cow::Owned(self.text.into_owned()), index: self.index, layout: self.layout }
+    }
+}
+
+/// A JWS whose signature was verified, and nothing else.
+#[derive(Debug, Clone)]
+pub struct VerifiedSignature {
+    header: String,
+    payload: Vec<u8>,
+    kid: String,
+    alg: Algorithm,
+}
+
+impl VerifiedSignature {
+    /// The header as JSON text.
+    #[must_use]
+    pub fn header(&self) -> &str {
+        &self.header
+    }
+
+    /// The payload, which may be anything.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The header's `typ` (RFC 7515 §4.1.9).
+    #[must_use]
+    pub fn typ(&self) -> Option<String> {
+        Header::parse(&self.header).ok()?.typ.map(Cow::into_owned)
+    }
+
+    /// The `kid` of the key that verified it.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The algorithm of the key that verified it.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.alg
+    }
+
+    /// The payload, kept.
+    #[must_use]
+    pub fn into_payload(self) -> Vec<u8> {
+        self.payload
+    }
+}
+
+/// A token that was cut and decoded, and not verified at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Insecure {
+    /// The header as JSON text.
+    pub header: String,
+    /// The payload, which may be anything.
+    pub payload: Vec<u8>,
+    /// The signature's bytes.
+    pub signature: Vec<u8>,
+}
+
+/// Decodes a token without verifying anything: what it says may be anybody's invention.
+///
+/// For showing a token to a person, and for finding the keys that it claims to be signed with.
+///
+/// # Errors
+/// [`Error::Malformed`] as in [`verify_signature_only`].
+pub fn insecure_decode(token: &str) -> Result<Insecure, Error> {
+    let parts = Parts::cut(token, MAX_LEN)?;
+    let header = header::decode(parts.header)?;
+    Header::parse(&header)?;
+    let payload = base64url::decode(parts.payload.as_bytes())?;
+    let signature = base64url::decode(parts.signature.as_bytes())?;
+    Ok(Insecure { header, payload, signature })
+}
+
+/// The whole verification; leaves in `buffer` what [`Verified`] holds.
+fn check(
+    keys: &KeySet,
+    policy: &Policy,
+    token: &str,
+    now: u64,
+    buffer: &mut Vec<u8>,
+) -> Result<(ClaimsIndex, Layout), Error> {
+    buffer.clear();
+    let parts = Parts::cut(token, policy.max_len())?;
+    let key = find_key(keys, policy, &parts)?;
+    buffer.reserve(parts.payload.len() + key.kid().len());
+    base64url::decode_into(parts.payload.as_bytes(), buffer)?;
+    let mut side = String::new();
+    let index = ClaimsIndex::parse(buffer, &mut side)?;
+    let payload_len = buffer.len();
+    buffer.extend_from_slice(side.as_bytes());
+    let kid_start = buffer.len();
+    buffer.extend_from_slice(key.kid().as_bytes());
+    let kid = Span::new(kid_start, buffer.len())?;
+    let text = core::str::from_utf8(buffer).map_err(|_| Error::Malformed)?;
+    policy.check(Claims::new(text, payload_len, &index), now)?;
+    Ok((index, Layout { payload_len, kid, alg: key.algorithm() }))
+}
+
+/// The key that signed the token, if the policy allows its algorithm and the token's type.
+fn find_key<'k>(keys: &'k KeySet, policy: &Policy, parts: &Parts<'_>) -> Result<&'k VerifyingKey, Error> {
+    if let Some(alg) = keys.known_header(parts.header) {
+        if !policy.allows(alg) {
+            return Err(Error::UnsupportedAlgorithm);
+        }
+        let mut space = [0; MAX_SIGNATURE];
+        let signature = signature(parts, &mut space)?;
+        let key = keys.verify_known(parts.header, parts.signing_input.as_bytes(), signature)?;
+        policy.check_type(Some(header::ACCESS_TOKEN))?;
+        return Ok(key);
+    }
+    let header = header::decode(parts.header)?;
+    let header = Header::parse(&header)?;
+    let alg = header.alg.as_deref().ok_or(Error::Malformed)?;
+    if !Algorithm::from_name(alg).is_some_and(|alg| policy.allows(alg)) {
+        return Err(Error::UnsupportedAlgorithm);
+    }
+    let key = authenticate(keys, parts, &header)?;
+    policy.check_type(header.typ.as_deref())?;
+    // RFC 7519 §5.2: the payload would be another token.
+    if header.cty.is_some_and(|cty| header::same_type(&cty, "JWT")) {
+        return Err(Error::WrongType);
+    }
+    Ok(key)
+}
+
+fn authenticate<'k>(
+    keys: &'k KeySet,
+    parts: &Parts<'_>,
+    header: &Header<'_>,
+) -> Result<&'k VerifyingKey, Error> {
+    let mut space = [0; MAX_SIGNATURE];
+    let signature = signature(parts, &mut space);
+    keys.verify(header, parts.signing_input.as_bytes(), signature?)
+}
+
+/// The decoded signature. One longer than any algorithm's is wrong without being looked at.
+fn signature<'s>(parts: &Parts<'_>, space: &'s mut [u8; MAX_SIGNATURE]) -> Result<&'s [u8], Error> {
+    if parts.signature.len() > base64url::encoded_len(MAX_SIGNATURE) {
+        return Err(Error::InvalidSignature);
+    }
+    base64url::decode_to(parts.signature.as_bytes(), space)
+}
