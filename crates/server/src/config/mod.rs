@@ -1,0 +1,133 @@
+//! The configuration, typed: nothing below re-checks it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use jotgate_domain::config::Policy;
+use jotgate_jose::Algorithm;
+
+/// All of it; field names are the keys of `jotgate.toml`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// The issuer, and the origin that cookies and links belong to: `scheme://host[:port]`, no path.
+    /// None: made of the address that was bound.
+    pub public_url: Option<Origin>,
+    pub allow_insecure_http: bool,
+    pub ops: Ops,
+    pub data_dir: PathBuf,
+    pub database_url: DatabaseUrl,
+    pub token: Token,
+    pub cookie: Cookie,
+    pub password: PasswordHash,
+    /// None: where `public_url` is loopback.
+    pub registration_enabled: Option<bool>,
+    pub tls: Option<Tls>,
+    /// Only these may set `Forwarded` and `X-Forwarded-*`.
+    pub trusted_proxies: Vec<IpNet>,
+    pub master_key: MasterKeySource,
+    pub log: Log,
+    /// Lifetimes, limits, permissions.
+    pub policy: Policy,
+}
+
+/// An origin in canonical form (RFC 6454 §6.2): lower-case scheme and host, no default port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    pub https: bool,
+    pub host: String,
+    /// Never the scheme's default.
+    pub port: Option<u16>,
+}
+
+/// Where health, metrics and administration are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ops {
+    /// On the main listener only while `public_url` is loopback.
+    Auto,
+    Main,
+    Own(SocketAddr),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// None: `DATA_DIR/jotgate.db`.
+    Sqlite(Option<PathBuf>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// Empty: the issuer.
+    pub audience: Vec<String>,
+    pub algorithm: Algorithm,
+}
+
+#[derive(Clone, Debug)]
+pub struct Cookie {
+    pub name: String,
+    /// Without the leading dot.
+    pub domain: Option<String>,
+    pub same_site: SameSite,
+    pub trusted_origins: Vec<Origin>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    Lax,
+    Strict,
+}
+
+/// Parameters of argon2id (RFC 9106).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordHash {
+    pub memory_kib: u32,
+    pub iterations: u32,
+    pub parallelism: u32,
+}
+
+/// PEM files.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Clone)]
+pub enum MasterKeySource {
+    /// `DATA_DIR/master.key`, made on first start.
+    DataDir,
+    /// `JOTGATE_MASTER_KEY_FILE`.
+    File(PathBuf),
+}
+
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// As in `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text where standard error is a terminal, else JSON.
+    Auto,
+    Json,
+    Text,
+}
+
+impl std::fmt::Debug for MasterKeySource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::DataDir => f.write_str("DataDir"),
+            Self::File(path) => write!(f, "File({})", path.display()),
+        }
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
