@@ -1,7 +1,8 @@
-//! The Jotgate server, also as a library: [`Server`](app::Server) builds an axum router to nest in an
-//! application of one's own.
+//! The Jotgate server, also as a library.
 //!
 //! `cli → app → http → { domain, ui }`; `store` knows neither http nor ui.
 
 pub mod config;
 pub mod edge;
+pub mod hasher;
+pub mod seal;

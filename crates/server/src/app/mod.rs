@@ -1,8 +1,67 @@
 //! The use cases: each is one path to one decision, called by the JSON API, by the hosted pages and by the
 //! command line alike. No HTTP and no SQL here.
 
-use jotgate_domain::{Session, User};
+mod addresses;
+mod grant;
+mod jobs;
+mod keys;
+mod login;
+mod open;
+mod password;
+mod refresh;
+mod register;
+mod sessions;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jotgate_domain::refresh::RefreshKeys;
+use jotgate_domain::status::Permutation;
+use jotgate_domain::store::{Applied, Change, Expect, Store, StoreError};
+use jotgate_domain::{Session, Timestamp, User};
+use jotgate_verify::Verifier;
 use zeroize::Zeroizing;
+
+pub use grant::Grant;
+pub use keys::KeyRing;
+pub use login::{Delivery, LoginError, LoginForm};
+pub use open::OpenError;
+pub use password::ChangePasswordError;
+pub use refresh::{Presented, RefreshError};
+pub use register::{RegisterError, RegisterForm};
+
+use crate::config::{Config, Origin};
+use crate::edge::{Edge, NoRandomness};
+use crate::hasher::{Busy, Hasher};
+use crate::seal::Sealer;
+
+/// A decision is made again at most this often when what it was made on changed meanwhile.
+const TRIES: u32 = 3;
+
+/// The running installation.
+#[derive(Debug)]
+pub struct App {
+    pub config: Config,
+    /// `iss` of every token, and the origin of every link: never taken from a request.
+    pub issuer: Origin,
+    pub edge: Edge,
+    pub store: Arc<dyn Store>,
+    pub hasher: Hasher,
+    /// Verifies this server's own access tokens as any resource server would, without the database.
+    pub verifier: Verifier,
+    issuer_text: String,
+    audience: Vec<String>,
+    keys: keys::Keys,
+    sealer: Sealer,
+    refresh_keys: RefreshKeys,
+    status: Permutation,
+    addresses: addresses::Addresses,
+    bucket_secret: Zeroizing<[u8; 32]>,
+    device_key: aws_lc_rs::hmac::Key,
+    /// For the form token of the hosted pages.
+    form_secret: Zeroizing<[u8; 32]>,
+}
 
 /// Who is asking, as far as the connection tells: for throttles, the device list and the audit trail.
 #[derive(Clone, Debug, Default)]
@@ -15,15 +74,95 @@ pub struct Visitor {
     pub user_agent: String,
 }
 
-/// A pair of tokens that was just made, and what it stands for.
-#[derive(Debug)]
-pub struct Grant {
-    pub access_token: Zeroizing<String>,
-    /// Seconds.
-    pub expires_in: u64,
-    pub refresh_token: Zeroizing<String>,
-    /// Seconds until the session's idle or absolute end, whichever is first.
-    pub session_expires_in: u64,
+/// What can go wrong in any use case without being anybody's mistake. The text is for the log only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Too many tries; 429.
+    Throttled { retry_after: Duration },
+    /// No capacity to hash; 503.
+    Busy { retry_after: Duration },
+    /// The database is away, full, or the row is too contended; 503.
+    Unavailable(String),
+    /// 500.
+    Internal(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Throttled { retry_after } => write!(f, "throttled for {} s", retry_after.as_secs()),
+            Self::Busy { retry_after } => write!(f, "no capacity for {} s", retry_after.as_secs()),
+            Self::Unavailable(why) | Self::Internal(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt(_) | StoreError::Taken(_) => Self::Internal(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<Busy> for Fault {
+    fn from(busy: Busy) -> Self {
+        Self::Busy { retry_after: busy.retry_after }
+    }
+}
+
+impl From<NoRandomness> for Fault {
+    fn from(error: NoRandomness) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl App {
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.edge.now()
+    }
+
+    /// `iss`, byte for byte (RFC 8414 §2).
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer_text
+    }
+
+    #[must_use]
+    pub fn registration_enabled(&self) -> bool {
+        self.config.registration_enabled.unwrap_or_else(|| self.issuer.is_loopback())
+    }
+
+    /// Secret behind the hosted pages' form tokens.
+    #[must_use]
+    pub fn form_secret(&self) -> &[u8; 32] {
+        &self.form_secret
+    }
+
+    /// Applies changes; what they revoke is refused by this node before the caller hears of it.
+    pub(crate) async fn apply(
+        &self,
+        changes: Vec<Change>,
+        expect: Vec<Expect>,
+    ) -> Result<Applied, StoreError> {
+        let applied = self.store.apply(changes, expect).await?;
+        self.revoked(&applied.revoked);
+        Ok(applied)
+    }
+
+    /// The address of a status list.
+    pub(crate) fn status_uri(&self, list: u64) -> String {
+        format!("{}/auth/status/{list}", self.issuer_text)
+    }
+}
+
+/// A session as its cookie or refresh token shows it, with its user.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
     pub session: Session,
     pub user: User,
 }

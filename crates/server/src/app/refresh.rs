@@ -1,0 +1,67 @@
+//! Renewal with a rotating refresh token; the rule is [`jotgate_domain::refresh::decide`], inside the store.
+
+use jotgate_domain::refresh::{Outcome, Request};
+use jotgate_domain::session::FIRST_PARTY;
+
+use super::{App, Fault, Grant, SignedIn, Visitor};
+
+pub use jotgate_domain::refresh::Presented;
+
+/// Why a refresh was refused.
+#[derive(Debug)]
+pub enum RefreshError {
+    /// 401 `invalid_refresh_token`: mangled, unknown, another client's, expired. No alarm.
+    Invalid,
+    /// 401 `refresh_token_reused`: spent before; the session has ended.
+    Reused,
+    Fault(Fault),
+}
+
+impl<F: Into<Fault>> From<F> for RefreshError {
+    fn from(fault: F) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+impl App {
+    /// # Errors
+    /// [`RefreshError`].
+    pub async fn refresh(&self, visitor: &Visitor, token: &str) -> Result<Grant, RefreshError> {
+        let presented = self.refresh_keys.parse(token).ok_or(RefreshError::Invalid)?;
+        let now = self.now();
+        let policy = &self.config.policy;
+        let request = Request {
+            handle_hash: presented.handle_hash(),
+            generation: presented.generation(),
+            client_id: FIRST_PARTY.to_owned(),
+            now,
+            grace: policy.grace,
+            idle_ttl: policy.idle_ttl,
+            access_until: self.access_until(now),
+            address: visitor.address.clone(),
+            user_agent: visitor.user_agent.clone(),
+        };
+        match self.store.refresh(request).await? {
+            Outcome::Granted(granted) => {
+                let token = self.refresh_keys.successor(&presented, granted.generation);
+                Ok(self.grant(granted.session, granted.user, token, now)?)
+            }
+            Outcome::Reused { revoked, .. } => {
+                self.revoked(&revoked);
+                Err(RefreshError::Reused)
+            }
+            Outcome::Invalid => Err(RefreshError::Invalid),
+        }
+    }
+
+    /// Who holds this refresh token, whatever its generation: it proves who is asking, and the counter stays.
+    /// None where it is not authentic or its session is over.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn signed_in(&self, token: &str) -> Result<Option<SignedIn>, Fault> {
+        let Some(presented) = self.refresh_keys.parse(token) else { return Ok(None) };
+        let found = self.store.session_by_handle(presented.handle_hash(), self.now()).await?;
+        Ok(found.filter(|(_, user)| user.is_active()).map(|(session, user)| SignedIn { session, user }))
+    }
+}

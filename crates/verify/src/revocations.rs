@@ -1,0 +1,203 @@
+//! What is revoked, as bits: one bit array a status list, so a check costs one load however many entries there
+//! are, takes no lock, and inserting copies nothing.
+//!
+//! An index is never given twice, so a bit never has to be cleared; a list is dropped as a whole once the last
+//! token that can be under it has expired.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+/// The largest index that is believed: a list of 2^24 bits takes 2 MiB.
+pub const MAX_INDEX: u64 = (1 << 24) - 1;
+
+/// The set of revoked status entries and keys. Cheap to share; reading never waits for writing.
+#[derive(Debug, Default)]
+pub struct Revocations {
+    lists: ArcSwap<HashMap<Box<str>, Arc<List>>>,
+    kids: ArcSwap<HashMap<Box<str>, i64>>,
+    /// Held while `lists` or `kids` is replaced, never while reading.
+    replacing: Mutex<()>,
+}
+
+/// The bits of one list, in blocks that exist once a bit in them is set.
+#[derive(Debug)]
+struct List {
+    blocks: ArcSwap<Vec<Option<Arc<Block>>>>,
+    /// Past this (seconds since the epoch) no token under the list is unexpired.
+    until: AtomicI64,
+}
+
+/// 2^16 bits: 8 KiB.
+type Block = [AtomicU64; BLOCK_BITS / 64];
+const BLOCK_BITS: usize = 1 << 16;
+
+impl Revocations {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether entry `idx` of the list at `uri` is revoked.
+    #[must_use]
+    pub fn contains(&self, uri: &str, idx: u64) -> bool {
+        let lists = self.lists.load();
+        let Some(list) = lists.get(uri) else { return false };
+        let (block, word, bit) = place(idx);
+        let blocks = list.blocks.load();
+        blocks
+            .get(block)
+            .and_then(Option::as_ref)
+            .and_then(|words| words.get(word))
+            .is_some_and(|word| word.load(Ordering::Acquire) & bit != 0)
+    }
+
+    /// Whether every token of this key is revoked.
+    #[must_use]
+    pub fn contains_key(&self, kid: &str) -> bool {
+        self.kids.load().contains_key(kid)
+    }
+
+    /// Revokes an entry. `until` (seconds since the epoch) is when its last token will have expired.
+    /// An index above [`MAX_INDEX`] is not believed, and ignored: no token that this program accepts has one.
+    pub fn insert(&self, uri: &str, idx: u64, until: i64) {
+        if idx > MAX_INDEX {
+            return;
+        }
+        let (block, word, bit) = place(idx);
+        loop {
+            let list = self.list(uri);
+            list.until.fetch_max(until, Ordering::AcqRel);
+            let blocks = list.blocks.load();
+            match blocks.get(block).and_then(Option::as_ref).and_then(|words| words.get(word)) {
+                Some(word) => word.fetch_or(bit, Ordering::AcqRel),
+                None => {
+                    self.grow(&list, block);
+                    continue;
+                }
+            };
+            // Between the two looks the list may have been forgotten: then the bit is set where nobody looks.
+            if self.lists.load().get(uri).is_some_and(|current| Arc::ptr_eq(current, &list)) {
+                return;
+            }
+        }
+    }
+
+    /// Revokes every token of a key, until `until`.
+    pub fn insert_key(&self, kid: &str, until: i64) {
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kids = HashMap::clone(&self.kids.load());
+        kids.insert(kid.into(), until);
+        self.kids.store(Arc::new(kids));
+    }
+
+    /// Forgets the lists and keys of which no token is left at `now` (seconds since the epoch).
+    pub fn forget_expired(&self, now: i64) {
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let lists = self.lists.load();
+        if lists.values().any(|list| list.until.load(Ordering::Acquire) < now) {
+            let mut lists = HashMap::clone(&lists);
+            lists.retain(|_, list| list.until.load(Ordering::Acquire) >= now);
+            self.lists.store(Arc::new(lists));
+        }
+        let kids = self.kids.load();
+        if kids.values().any(|until| *until < now) {
+            let mut kids = HashMap::clone(&kids);
+            kids.retain(|_, until| *until >= now);
+            self.kids.store(Arc::new(kids));
+        }
+    }
+
+    fn list(&self, uri: &str) -> Arc<List> {
+        if let Some(list) = self.lists.load().get(uri) {
+            return Arc::clone(list);
+        }
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lists = HashMap::clone(&self.lists.load());
+        let list = Arc::clone(lists.entry(uri.into()).or_insert_with(|| {
+            Arc::new(List { blocks: ArcSwap::default(), until: AtomicI64::new(i64::MIN) })
+        }));
+        self.lists.store(Arc::new(lists));
+        list
+    }
+
+    fn grow(&self, list: &List, block: usize) {
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut blocks = Vec::clone(&list.blocks.load());
+        if blocks.len() <= block {
+            blocks.resize(block + 1, None);
+        }
+        if let Some(place) = blocks.get_mut(block)
+            && place.is_none()
+        {
+            *place = Some(Arc::new([const { AtomicU64::new(0) }; BLOCK_BITS / 64]));
+        }
+        list.blocks.store(Arc::new(blocks));
+    }
+}
+
+/// (block, word in it, bit in that).
+fn place(idx: u64) -> (usize, usize, u64) {
+    let idx = usize::try_from(idx).unwrap_or(usize::MAX);
+    (idx / BLOCK_BITS, idx % BLOCK_BITS / 64, 1 << (idx % 64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "https://a.example/auth/status/1";
+
+    #[test]
+    fn exactly_what_was_inserted_is_revoked() {
+        let set = Revocations::new();
+        let revoked = [0, 1, 63, 64, 65_535, 65_536, 1 << 20, MAX_INDEX];
+        for idx in revoked {
+            assert!(!set.contains(A, idx));
+            set.insert(A, idx, 100);
+            assert!(set.contains(A, idx));
+            assert!(!set.contains("https://b.example/auth/status/1", idx), "another list");
+        }
+        for idx in (0..200_000).chain([(1 << 20) - 1, MAX_INDEX - 1, MAX_INDEX + 1, u64::MAX]) {
+            assert_eq!(set.contains(A, idx), revoked.contains(&idx), "{idx}");
+        }
+        set.insert(A, u64::MAX, 100);
+        assert!(!set.contains(A, u64::MAX), "an index that no list has is not believed");
+    }
+
+    #[test]
+    fn a_list_is_forgotten_when_its_last_entry_has_expired() {
+        let set = Revocations::new();
+        set.insert(A, 1, 100);
+        set.insert(A, 2, 50);
+        set.insert_key("k", 100);
+        set.forget_expired(100);
+        assert!(set.contains(A, 1) && set.contains(A, 2) && set.contains_key("k"));
+        set.forget_expired(101);
+        assert!(!set.contains(A, 1) && !set.contains_key("k"));
+    }
+
+    #[test]
+    fn parallel_inserts_lose_nothing() {
+        let set = Revocations::new();
+        std::thread::scope(|scope| {
+            for thread in 0..8_u64 {
+                let set = &set;
+                scope.spawn(move || {
+                    for n in 0..4_000 {
+                        set.insert(A, (n * 8 + thread) * 97 % (1 << 20), 100);
+                        if n % 500 == 0 {
+                            set.insert(&format!("https://{thread}.example"), n, 100);
+                        }
+                    }
+                });
+            }
+        });
+        for n in 0..32_000_u64 {
+            assert!(set.contains(A, n * 97 % (1 << 20)), "{n}");
+        }
+        assert!((0..8).all(|thread| set.contains(&format!("https://{thread}.example"), 3_500)));
+    }
+}
