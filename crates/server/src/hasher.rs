@@ -50,7 +50,9 @@ pub enum PhcError {
 impl fmt::Display for PhcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed => f.write_str("not an argon2 hash in PHC form ($argon2id$v=19$m=…,t=…,p=…$salt$hash)"),
+            Self::Malformed => {
+                f.write_str("not an argon2 hash in PHC form ($argon2id$v=19$m=…,t=…,p=…$salt$hash)")
+            }
             Self::TooExpensive => write!(
                 f,
                 "asks for more than {MAX_MEMORY_KIB} KiB, {MAX_ITERATIONS} passes, or {MAX_WORK_KIB} KiB over all passes"
@@ -346,7 +348,11 @@ mod tests {
 
     #[test]
     fn a69_a_stored_hash_cannot_ask_for_the_machine() {
-        let with = |params: &str| Phc::parse(&format!("$argon2id$v=19${params}$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"));
+        let with = |params: &str| {
+            Phc::parse(&format!(
+                "$argon2id$v=19${params}$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
+            ))
+        };
         assert!(with("m=65536,t=2,p=1").is_ok());
         assert_eq!(with("m=4194304,t=1000,p=1").err(), Some(PhcError::TooExpensive));
         assert_eq!(with("m=262144,t=64,p=1").err(), Some(PhcError::TooExpensive));
@@ -357,7 +363,14 @@ mod tests {
                 assert!(phc.params.m_cost() <= MAX_MEMORY_KIB, "{broken}");
             }
         }
-        for text in ["", "$", "$argon2id", "$2b$12$abcdefghijklmnopqrstuv", "plain", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ"] {
+        for text in [
+            "",
+            "$",
+            "$argon2id",
+            "$2b$12$abcdefghijklmnopqrstuv",
+            "plain",
+            "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ",
+        ] {
             assert_eq!(Phc::parse(text).err(), Some(PhcError::Malformed), "{text}");
         }
     }

@@ -51,7 +51,9 @@ impl fmt::Display for MasterKeyError {
                  backup; without it the signing keys cannot be opened and nothing will replace them silently",
                 path.display()
             ),
-            Self::Unreadable(path, error) => write!(f, "{} cannot be read or written: {error}", path.display()),
+            Self::Unreadable(path, error) => {
+                write!(f, "{} cannot be read or written: {error}", path.display())
+            }
             Self::Malformed(path) => write!(
                 f,
                 "{} is not a master key (one line of 43 base64url characters). Put the file back from a backup",
@@ -98,7 +100,7 @@ impl MasterKey {
         }
     }
 
-    fn read(path: &Path, mut file: File, ours: bool) -> Result<Self, MasterKeyError> {
+    fn read(path: &Path, file: File, ours: bool) -> Result<Self, MasterKeyError> {
         let unreadable = |error| MasterKeyError::Unreadable(path.to_owned(), error);
         let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
@@ -109,7 +111,7 @@ impl MasterKey {
             tracing::warn!(file = %path.display(), mode = format!("{mode:04o}"), "the master key can be read by others");
         }
         let mut text = Zeroizing::new(String::new());
-        file.by_ref().take(1024).read_to_string(&mut text).map_err(unreadable)?;
+        file.take(1024).read_to_string(&mut text).map_err(unreadable)?;
         let mut key = Zeroizing::new([0; 32]);
         match URL_SAFE_NO_PAD.decode_slice(text.trim_end_matches(['\n', '\r']), &mut *key) {
             Ok(32) => Ok(Self(key)),
@@ -249,7 +251,9 @@ mod tests {
         assert!(matches!(open(dir.path(), false), Err(MasterKeyError::Missing(_))));
         let made = open(dir.path(), true).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        for broken in ["", "\n", &text[..20], &format!("{text}{text}"), "not base64url at all, but of some length!!!"] {
+        for broken in
+            ["", "\n", &text[..20], &format!("{text}{text}"), "not base64url at all, but of some length!!!"]
+        {
             std::fs::write(&path, broken).unwrap();
             assert!(matches!(open(dir.path(), true), Err(MasterKeyError::Malformed(_))), "{broken:?}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), broken, "left as it was");
