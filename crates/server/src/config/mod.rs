@@ -1,11 +1,23 @@
 //! The configuration, typed: nothing below re-checks it.
+//!
+//! [`load`] makes a [`Config`] of flags, environment, file and defaults, all passed in as values; the table of
+//! keys in [`keys`] is the only list of what can be set, and the reference in `docs/` is printed from it.
 
-use std::net::SocketAddr;
+pub mod keys;
+mod load;
+mod origin;
+mod parse;
+pub mod reference;
+mod rules;
+
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use jotgate_domain::config::Policy;
 use jotgate_jose::Algorithm;
+
+pub use load::{File, Flag, Input, Invalid, Loaded, Problem, Setting, Source, load};
 
 /// All of it; field names are the keys of `jotgate.toml`.
 #[derive(Clone, Debug)]
@@ -116,18 +128,46 @@ pub enum LogFormat {
     Text,
 }
 
+impl Default for Config {
+    /// What holds where nothing is set.
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: None,
+            allow_insecure_http: false,
+            ops: Ops::Auto,
+            data_dir: PathBuf::from("./jotgate-data"),
+            database_url: DatabaseUrl::Sqlite(None),
+            token: Token { audience: Vec::new(), algorithm: Algorithm::Es256 },
+            cookie: Cookie {
+                name: "jwt".to_owned(),
+                domain: None,
+                same_site: SameSite::Lax,
+                trusted_origins: Vec::new(),
+            },
+            password: PasswordHash::default(),
+            registration_enabled: None,
+            tls: None,
+            trusted_proxies: Vec::new(),
+            master_key: MasterKeySource::DataDir,
+            log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
+            policy: Policy::default(),
+        }
+    }
+}
+
+impl Default for PasswordHash {
+    /// The first choice of OWASP's password storage advice.
+    fn default() -> Self {
+        Self { memory_kib: 19_456, iterations: 2, parallelism: 1 }
+    }
+}
+
 impl std::fmt::Debug for MasterKeySource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::DataDir => f.write_str("DataDir"),
             Self::File(path) => write!(f, "File({})", path.display()),
         }
-    }
-}
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.host)?;
-        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }

@@ -1,0 +1,500 @@
+//! The table of keys: everything that can be set, one row each, in the order of the reference.
+
+use std::time::Duration;
+
+use jotgate_domain::name::RoleName;
+use jotgate_jose::Algorithm;
+
+use super::parse::{Expected, Value};
+use super::{Config, LogFormat, MasterKeySource, SameSite, Tls};
+
+/// One key of the configuration.
+#[derive(Debug)]
+pub struct Key {
+    /// As in `jotgate.toml`; dots are sections. `NAME` stands for a name that the operator chooses.
+    pub name: &'static str,
+    pub default: Default,
+    /// What kind of value it takes, for the reference.
+    pub takes: &'static str,
+    /// One line of Markdown.
+    pub doc: &'static str,
+    /// Never printed; has a `_FILE` form. Of a URL only the password is secret.
+    pub secret: bool,
+    /// Takes several values: a list in the file, commas in the environment, a flag that can be repeated.
+    pub list: bool,
+    pub(super) set: Set,
+}
+
+/// What holds where a key is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Default {
+    /// Written so, it would mean the same.
+    Value(&'static str),
+    /// Nothing.
+    None,
+    /// Made of other keys, as described in Markdown.
+    Derived(&'static str),
+}
+
+#[derive(Debug)]
+pub(super) enum Set {
+    Plain(fn(&mut Config, &Value) -> Result<(), Expected>),
+    /// With what stands for `NAME`.
+    Named(fn(&mut Config, &str, &Value) -> Result<(), Expected>),
+}
+
+impl Key {
+    /// `JOTGATE_TOKEN_ACCESS_TTL`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("JOTGATE_{}", self.name.to_uppercase().replace('.', "_"))
+    }
+
+    /// `token-access-ttl`; none for a key with a name in it, which is set with `--set`.
+    #[must_use]
+    pub fn flag(&self) -> Option<String> {
+        match self.set {
+            Set::Plain(_) => Some(self.name.replace(['.', '_'], "-")),
+            Set::Named(_) => None,
+        }
+    }
+}
+
+const DAY: u64 = 86_400;
+/// What browsers keep a cookie for at most (RFC 6265bis §5.5).
+const LONGEST_COOKIE: Duration = Duration::from_secs(400 * DAY);
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Every key.
+pub static KEYS: &[Key] = &[
+    Key {
+        name: "listen",
+        default: Default::Value("127.0.0.1:8080"),
+        takes: "`ADDRESS:PORT`",
+        doc: "Where the server listens. Port `0` picks a free one; the first line on standard output says which. `:PORT` and `localhost:PORT` mean `127.0.0.1`.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.listen = value.address()?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "public_url",
+        default: Default::Derived("`http://` + `listen`; `https://` with `tls.*`"),
+        takes: "origin",
+        doc: "The address under which browsers reach the server: the issuer of its tokens, and the origin that cookies and links belong to. No path. While it is loopback, `localhost`, `127.0.0.1` and `[::1]` on its port are one origin.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.public_url = Some(value.origin()?);
+            Ok(())
+        }),
+    },
+    Key {
+        name: "allow_insecure_http",
+        default: Default::Value("false"),
+        takes: "`true` or `false`",
+        doc: "Allows an `http://` origin that is not loopback. Passwords and tokens then cross the network in clear.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.allow_insecure_http = value.bool()?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "ops.listen",
+        default: Default::None,
+        takes: "`ADDRESS:PORT` or `main`",
+        doc: "A listener of its own for health, metrics and administration. Without it they are on the main listener only while `public_url` is loopback; `main` puts them there always.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.ops = value.ops()?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "data_dir",
+        default: Default::Value("./jotgate-data"),
+        takes: "path",
+        doc: "Where the database and the master key are kept. Made on first start, readable by its owner only.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.data_dir = value.path()?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "database_url",
+        default: Default::Derived("`sqlite://` + `data_dir` + `/jotgate.db`"),
+        takes: "`sqlite://PATH`",
+        doc: "The database. An absolute path has three slashes: `sqlite:///var/lib/jotgate/jotgate.db`.",
+        secret: true,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.database_url = value.database_url()?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "master_key_file",
+        default: Default::Derived("`data_dir` + `/master.key`, made on first start"),
+        takes: "path",
+        doc: "A file with the master key, under which private keys rest sealed in the database. It is never made when this is set, and has to stay the same. Keep a copy: without it every signing key is lost.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.master_key = MasterKeySource::File(value.path()?);
+            Ok(())
+        }),
+    },
+    Key {
+        name: "tls.cert",
+        default: Default::None,
+        takes: "path",
+        doc: "Certificate chain (PEM) for HTTPS in the server itself; reloaded when the file changes. Needs `tls.key`.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            let cert = value.path()?;
+            tls(config).cert = cert;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "tls.key",
+        default: Default::None,
+        takes: "path",
+        doc: "Private key (PEM) of `tls.cert`; reloaded when the file changes.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            let key = value.path()?;
+            tls(config).key = key;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "trusted_proxies",
+        default: Default::None,
+        takes: "list of addresses and networks",
+        doc: "Only these may say in `Forwarded` and `X-Forwarded-*` who the client is. Without it these headers are ignored.",
+        secret: false,
+        list: true,
+        set: Set::Plain(|config, value| {
+            config.trusted_proxies = value.networks()?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "token.audience",
+        default: Default::Derived("`public_url`"),
+        takes: "string or list",
+        doc: "`aud` of access tokens: who may accept them.",
+        secret: false,
+        list: true,
+        set: Set::Plain(|config, value| {
+            const EXPECTED: &str = "one to 16 names or URLs of at most 256 characters each";
+            let audience = value.list()?;
+            let fits = (1..=16).contains(&audience.len())
+                && audience
+                    .iter()
+                    .all(|name| (1..=256).contains(&name.len()) && !name.chars().any(char::is_control));
+            config.token.audience = if fits { audience } else { return Err(EXPECTED.to_owned()) };
+            Ok(())
+        }),
+    },
+    Key {
+        name: "token.access_ttl",
+        default: Default::Value("10m"),
+        takes: "duration, `1s` to `1d`",
+        doc: "How long an access token lives; 5 to 60 minutes is usual.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.policy.access_ttl = value.duration(seconds(1), seconds(DAY))?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "token.algorithm",
+        default: Default::Value("ES256"),
+        takes: "`HS256` `RS256` `PS256` `ES256` `ES384` `EdDSA`",
+        doc: "Signature algorithm of access tokens. With `HS256` the key is a secret that every verifier shares.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.token.algorithm = value.choice(&ALGORITHMS.map(|alg| (alg.name(), alg)))?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "session.idle_ttl",
+        default: Default::Value("14d"),
+        takes: "duration, `1s` to `400d`",
+        doc: "A session ends when it has not been used for this long.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.policy.idle_ttl = value.duration(seconds(1), LONGEST_COOKIE)?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "session.max_ttl",
+        default: Default::Value("90d"),
+        takes: "duration, `1s` to `400d`",
+        doc: "A session ends after this long, however much it is used.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.policy.max_ttl = value.duration(seconds(1), LONGEST_COOKIE)?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "session.max_per_user",
+        default: Default::Value("100"),
+        takes: "number, 1 to 10000",
+        doc: "How many sessions a user may have at once; past it the oldest ends.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.policy.max_per_user = value.number(1, 10_000)?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "refresh.grace",
+        default: Default::Value("10s"),
+        takes: "duration, `0s` to `5m`",
+        doc: "How long racing tabs that refresh with one token get the same successor.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.policy.grace = value.duration(seconds(0), seconds(300))?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "cookie.name",
+        default: Default::Value("jwt"),
+        takes: "name",
+        doc: "Name of the access cookie; the session cookie has `_session` after it. On `https` the prefix `__Host-` or `__Secure-` is added.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.cookie.name = value.cookie_name()?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "cookie.domain",
+        default: Default::None,
+        takes: "domain",
+        doc: "`.example.com` sends the access cookie to every subdomain: single sign-on. Has to be a parent of `public_url`'s host, and nothing under which strangers have domains, such as `co.uk`.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.cookie.domain = Some(value.domain()?);
+            Ok(())
+        }),
+    },
+    Key {
+        name: "cookie.same_site",
+        default: Default::Value("lax"),
+        takes: "`lax` or `strict`",
+        doc: "`SameSite` of the access cookie. The session cookie is always `Lax`.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.cookie.same_site =
+                value.choice(&[("lax", SameSite::Lax), ("strict", SameSite::Strict)])?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "cookie.trusted_origins",
+        default: Default::None,
+        takes: "list of origins",
+        doc: "Origins of other applications that may call `/auth/*` from the browser with the user's cookies (CORS and CSRF). Exact; there are no wildcards.",
+        secret: false,
+        list: true,
+        set: Set::Plain(|config, value| {
+            config.cookie.trusted_origins = value.origins()?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "password.hash",
+        default: Default::Value("argon2id,m=19456,t=2,p=1"),
+        takes: "`argon2id,m=KiB,t=N,p=N`",
+        doc: "How passwords are hashed: memory in KiB, passes, lanes. Hashes made with other parameters keep working.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.password = value.password_hash()?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "password.min_length",
+        default: Default::Value("8"),
+        takes: "number, 8 to 64",
+        doc: "Shortest password in characters. NIST SP 800-63B-4 asks for 15 where the password is the only factor.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.policy.password_min_length = usize::try_from(value.number(8, 64)?).unwrap_or(64);
+            Ok(())
+        }),
+    },
+    Key {
+        name: "registration.enabled",
+        default: Default::Derived("`true` while `public_url` is loopback, else `false`"),
+        takes: "`true` or `false`",
+        doc: "Whether visitors may make an account. `jotgate user add` works either way.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.registration_enabled = Some(value.bool()?);
+            Ok(())
+        }),
+    },
+    Key {
+        name: "roles.NAME.permissions",
+        default: Default::None,
+        takes: "list of strings",
+        doc: "What a role may do. The union over a user's roles is the `permissions` claim. In the environment, the `NAME` in capitals with `_` for every `.`, `:` and `-`; as a flag, `--set roles.NAME.permissions=a,b`.",
+        secret: false,
+        list: true,
+        set: Set::Named(|config, name, value| {
+            if RoleName::parse(name).is_err() {
+                return Err("a role named with 1 to 64 of A-Z a-z 0-9 _ . : -".to_owned());
+            }
+            let permissions = value.list()?;
+            if permissions.iter().any(|permission| !is_permission(permission)) {
+                return Err("permissions of 1 to 128 printable ASCII characters without spaces".to_owned());
+            }
+            config.policy.permissions.insert(name.to_owned(), permissions);
+            Ok(())
+        }),
+    },
+    Key {
+        name: "jwks.max_age",
+        default: Default::Value("5m"),
+        takes: "duration, `1s` to `1d`",
+        doc: "How long verifiers may cache the published keys (`Cache-Control` of the JWK Set). A new key signs only after it was published for this long.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.policy.jwks_max_age = value.duration(seconds(1), seconds(DAY))?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "key.rotation",
+        default: Default::Value("90d"),
+        takes: "duration, `1m` to `3650d`",
+        doc: "How long a key signs before the next one takes over, without a restart.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.policy.key_rotation = value.duration(seconds(60), seconds(3650 * DAY))?;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "log.filter",
+        default: Default::Value("info"),
+        takes: "levels",
+        doc: "What is logged to standard error: `error`, `warn`, `info`, `debug`, `trace`, also by part: `info,jotgate::http=debug`.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            const EXPECTED: &str = "a level (error, warn, info, debug, trace, off), or levels by part such as info,jotgate::http=debug";
+            let text = value.text(EXPECTED)?;
+            let parsed = tracing_subscriber::EnvFilter::builder().parse(text);
+            if text.trim().is_empty() || parsed.is_err() {
+                return Err(EXPECTED.to_owned());
+            }
+            text.clone_into(&mut config.log.filter);
+            Ok(())
+        }),
+    },
+    Key {
+        name: "log.format",
+        default: Default::Value("auto"),
+        takes: "`auto` `json` `text`",
+        doc: "`auto` is text where standard error is a terminal, else JSON, one object a line.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.log.format = value.choice(&[
+                ("auto", LogFormat::Auto),
+                ("json", LogFormat::Json),
+                ("text", LogFormat::Text),
+            ])?;
+            Ok(())
+        }),
+    },
+];
+
+/// What `token.algorithm` can be.
+const ALGORITHMS: [Algorithm; 6] = [
+    Algorithm::Hs256,
+    Algorithm::Rs256,
+    Algorithm::Ps256,
+    Algorithm::Es256,
+    Algorithm::Es384,
+    Algorithm::EdDsa,
+];
+
+/// Both paths are set one by one; that neither is missing is a rule.
+fn tls(config: &mut Config) -> &mut Tls {
+    config.tls.get_or_insert_with(|| Tls { cert: "".into(), key: "".into() })
+}
+
+fn is_permission(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_and_the_type_agree_on_defaults() {
+        let mut config = Config::default();
+        for key in KEYS {
+            if let (Default::Value(text), Set::Plain(set)) = (key.default, &key.set) {
+                set(&mut config, &Value::Text(text.to_owned()))
+                    .unwrap_or_else(|e| panic!("{}: {e}", key.name));
+            }
+        }
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn no_two_keys_share_a_form() {
+        for (i, key) in KEYS.iter().enumerate() {
+            for other in &KEYS[i + 1..] {
+                assert_ne!(key.variable(), other.variable());
+                assert_ne!(key.flag(), other.flag());
+            }
+        }
+    }
+
+    #[test]
+    fn docs_are_one_line_of_whole_sentences() {
+        for key in KEYS {
+            assert!(!key.doc.contains('\n') && key.doc.ends_with('.'), "{}", key.name);
+        }
+    }
+}
