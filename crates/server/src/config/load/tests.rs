@@ -244,9 +244,9 @@ fn sections_and_values_of_the_wrong_kind() {
     assert_snapshot!(refused("[listen]\nport = 1"), @"listen.port (jotgate.toml:2): there is no such key; the nearest is listen");
     assert_snapshot!(refused("\"token.access_ttl\" = \"5m\""), @"token.access_ttl (jotgate.toml:1): quotes make one name of it: write it without them");
     assert_snapshot!(refused("[roles]\neditor = [\"a\"]"), @"roles.editor (jotgate.toml:2): is a section, not a key; write roles.NAME.permissions");
-    assert_snapshot!(refused("[roles.\"a b\"]\npermissions = [\"x\"]"), @"");
-    assert_snapshot!(refused("[roles.a]\npermissions = [\"x y\"]"), @"");
-    assert_snapshot!(refused("[session]\nmax_per_user = 1.5"), @"");
+    assert_snapshot!(refused("[roles.\"a b\"]\npermissions = [\"x\"]"), @r#"roles.a b.permissions (jotgate.toml:2): expected a role named with 1 to 64 of A-Z a-z 0-9 _ . : -, got ["x"]"#);
+    assert_snapshot!(refused("[roles.a]\npermissions = [\"x y\"]"), @r#"roles.a.permissions (jotgate.toml:2): expected permissions of 1 to 128 printable ASCII characters without spaces, got ["x y"]"#);
+    assert_snapshot!(refused("[session]\nmax_per_user = 1.5"), @"session.max_per_user (jotgate.toml:2): expected a whole number from 1 to 10000, got a number with a fraction");
 }
 
 #[test]
