@@ -6,3 +6,4 @@ pub mod config;
 pub mod edge;
 pub mod hasher;
 pub mod seal;
+pub mod ui;

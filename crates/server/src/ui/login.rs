@@ -1,0 +1,77 @@
+//! `/login`, and the page of a person who is signed in already and was sent here to go on elsewhere.
+
+use askama::Template;
+
+use super::{Form, FormError, assets, form};
+
+#[derive(Clone, Debug, Template)]
+#[template(path = "login.html")]
+pub struct LoginPage {
+    pub form: Form,
+    /// Host of the application to go back to; none for our own pages.
+    pub destination: Option<String>,
+    /// As it was typed.
+    pub username: String,
+    pub error: Option<FormError>,
+    /// Whether `/register` is open.
+    pub registration: bool,
+}
+
+/// Signed in already, and still sent here: the application did not accept what it got, so going back at once
+/// could go round in circles. A person decides.
+#[derive(Clone, Debug, Template)]
+#[template(path = "continue.html")]
+pub struct ContinuePage {
+    pub form: Form,
+    pub destination: Option<String>,
+    pub username: String,
+}
+
+impl LoginPage {
+    #[cfg(test)]
+    pub(super) fn sample() -> Self {
+        Self {
+            form: Form::sample(),
+            destination: None,
+            username: String::new(),
+            error: None,
+            registration: true,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn sample_wrong() -> Self {
+        Self {
+            username: "ada".into(),
+            error: Some(FormError {
+                code: "invalid_credentials",
+                message: "That user name and password do not go together. Check both and try again; \
+                          upper and lower case matter in the password."
+                    .into(),
+                field: None,
+            }),
+            ..Self::sample()
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn sample_to_app() -> Self {
+        Self {
+            form: Form { return_to: "https://wiki.example.com/start?page=1".into(), ..Form::sample() },
+            destination: Some("wiki.example.com".into()),
+            registration: false,
+            ..Self::sample()
+        }
+    }
+}
+
+impl ContinuePage {
+    #[cfg(test)]
+    pub(super) fn sample() -> Self {
+        Self {
+            form: Form { return_to: "https://wiki.example.com/start".into(), ..Form::sample() },
+            destination: Some("wiki.example.com".into()),
+            username: "ada".into(),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The hosted pages as typed views: one struct with a sample and one template a page.
+//!
+//! Views are made of domain types and plain text, so every page can be rendered and looked at without a
+//! server. Templates escape whatever they are given (the `.html` extension turns it on); nothing here or in
+//! them marks text as safe. No page needs JavaScript.
+
+mod account;
+pub mod assets;
+mod device;
+mod form;
+mod login;
+mod logout;
+mod moment;
+mod problem;
+mod register;
+
+pub use account::{AccountPage, Notice, SessionRow};
+pub use device::{Device, DeviceKind};
+pub use form::{Form, FormError};
+pub use login::{ContinuePage, LoginPage};
+pub use logout::{LogoutPage, SignedOutPage};
+pub use moment::Moment;
+pub use problem::ProblemPage;
+pub use register::RegisterPage;
+
+#[cfg(test)]
+mod tests;
