@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::algorithm::Algorithm;
 use crate::base64url;
 use crate::error::Error;
-use crate::json::{Scanner, Str, unescape};
+use crate::json::{Scanner, Str, once, unescape};
 
 /// The `typ` of an access token (RFC 9068 §2.1).
 pub(crate) const ACCESS_TOKEN: &str = "at+jwt";
@@ -50,18 +50,17 @@ impl<'a> Header<'a> {
     /// [`Error::Malformed`].
     pub(crate) fn parse(text: &'a str) -> Result<Self, Error> {
         let mut header = Self::default();
-        Scanner::document(text.as_bytes(), |scanner, name| {
-            name.with(|name| {
-                let member = match name {
+        Scanner::document(text.as_bytes(), |scanner, name, others| {
+            name.with(|text_of_name| {
+                let member = match text_of_name {
                     b"alg" => &mut header.alg,
                     b"kid" => &mut header.kid,
                     b"typ" => &mut header.typ,
                     b"cty" => &mut header.cty,
                     b"crit" | b"b64" | b"enc" | b"zip" => return Err(Error::Malformed),
-                    _ => return scanner.skip().map(|_| ()),
+                    _ => return scanner.other(name, others).map(|_| ()),
                 };
-                *member = Some(value(text, scanner.string()?));
-                Ok(())
+                once(member, value(text, scanner.string()?))
             })
         })?;
         Ok(header)

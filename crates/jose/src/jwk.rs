@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use crate::algorithm::{Algorithm, Family};
 use crate::base64url;
 use crate::error::KeyError;
-use crate::json::{Kind, Name, Scanner, Span, Str, unescape};
+use crate::json::{Kind, Name, Others, Scanner, Span, Str, once, unescape};
 
 /// Longest text of one key that is looked at: an 8192-bit private key with a certificate chain fits.
 const MAX_LEN: usize = 64 * 1024;
@@ -13,7 +13,7 @@ const MAX_LEN: usize = 64 * 1024;
 /// The members of a JWK that this crate understands, unverified but well-typed.
 #[derive(Default)]
 pub(crate) struct Jwk {
-    pub(crate) kty: String,
+    kty: Option<String>,
     pub(crate) crv: Option<String>,
     pub(crate) alg: Option<String>,
     pub(crate) kid: Option<String>,
@@ -43,45 +43,45 @@ impl Jwk {
             return Err(KeyError::TooLong);
         }
         let mut jwk = Self::default();
-        let mut has_kty = false;
-        Scanner::document(text.as_bytes(), |scanner, name| {
-            has_kty |= name.is("kty");
-            jwk.member(text, scanner, name)
+        Scanner::document(text.as_bytes(), |scanner, name, others| {
+            name.with(|text_of_name| jwk.member(text, text_of_name, scanner, name, others))
         })
         .map_err(|_| KeyError::Malformed)?;
-        if has_kty { Ok(jwk) } else { Err(KeyError::Malformed) }
+        if jwk.kty.is_some() { Ok(jwk) } else { Err(KeyError::Malformed) }
     }
 
-    fn member(&mut self, text: &str, scanner: &mut Scanner<'_>, name: Name<'_>) -> Result<(), crate::Error> {
-        name.with(|name| {
-            match name {
-                b"kty" => self.kty = string(text, scanner)?,
-                b"crv" => self.crv = Some(string(text, scanner)?),
-                b"alg" => self.alg = Some(string(text, scanner)?),
-                b"kid" => self.kid = Some(string(text, scanner)?),
-                b"use" => self.usage = Some(string(text, scanner)?),
-                b"key_ops" => self.key_ops = Some(strings(text, scanner)?),
-                b"n" => self.n = Some(bytes(text, scanner)?),
-                b"e" => self.e = Some(bytes(text, scanner)?),
-                b"x" => self.x = Some(bytes(text, scanner)?),
-                b"y" => self.y = Some(bytes(text, scanner)?),
-                b"d" => self.d = Some(bytes(text, scanner)?),
-                b"p" => self.p = Some(bytes(text, scanner)?),
-                b"q" => self.q = Some(bytes(text, scanner)?),
-                b"dp" => self.dp = Some(bytes(text, scanner)?),
-                b"dq" => self.dq = Some(bytes(text, scanner)?),
-                b"qi" => self.qi = Some(bytes(text, scanner)?),
-                b"k" => self.k = Some(bytes(text, scanner)?),
-                b"oth" => {
-                    self.oth = true;
-                    scanner.skip()?;
-                }
-                _ => {
-                    scanner.skip()?;
-                }
+    fn member<'a>(
+        &mut self,
+        text: &'a str,
+        text_of_name: &[u8],
+        scanner: &mut Scanner<'a>,
+        name: Name<'a>,
+        others: &mut Others<'a>,
+    ) -> Result<(), crate::Error> {
+        match text_of_name {
+            b"kty" => once(&mut self.kty, string(text, scanner)?),
+            b"crv" => once(&mut self.crv, string(text, scanner)?),
+            b"alg" => once(&mut self.alg, string(text, scanner)?),
+            b"kid" => once(&mut self.kid, string(text, scanner)?),
+            b"use" => once(&mut self.usage, string(text, scanner)?),
+            b"key_ops" => once(&mut self.key_ops, strings(text, scanner)?),
+            b"n" => once(&mut self.n, bytes(text, scanner)?),
+            b"e" => once(&mut self.e, bytes(text, scanner)?),
+            b"x" => once(&mut self.x, bytes(text, scanner)?),
+            b"y" => once(&mut self.y, bytes(text, scanner)?),
+            b"d" => once(&mut self.d, bytes(text, scanner)?),
+            b"p" => once(&mut self.p, bytes(text, scanner)?),
+            b"q" => once(&mut self.q, bytes(text, scanner)?),
+            b"dp" => once(&mut self.dp, bytes(text, scanner)?),
+            b"dq" => once(&mut self.dq, bytes(text, scanner)?),
+            b"qi" => once(&mut self.qi, bytes(text, scanner)?),
+            b"k" => once(&mut self.k, bytes(text, scanner)?),
+            b"oth" => {
+                self.oth = true;
+                scanner.other(name, others).map(|_| ())
             }
-            Ok(())
-        })
+            _ => scanner.other(name, others).map(|_| ()),
+        }
     }
 
     /// The one algorithm of this key: what `alg` says if it fits `kty` and `crv`; else the only one there is for
@@ -89,7 +89,7 @@ impl Jwk {
     pub(crate) fn algorithm(&self) -> Result<Algorithm, KeyError> {
         let alg = match &self.alg {
             Some(name) => Algorithm::from_name(name).ok_or(KeyError::UnsupportedAlgorithm)?,
-            None => match (self.kty.as_str(), self.crv.as_deref()) {
+            None => match (self.kty.as_deref().unwrap_or_default(), self.crv.as_deref()) {
                 ("oct", _) => Algorithm::Hs256,
                 ("RSA", _) => Algorithm::Rs256,
                 ("EC", Some("P-256")) => Algorithm::Es256,
@@ -104,11 +104,12 @@ impl Jwk {
 
     /// Whether `kty` and `crv` are those of the algorithm.
     pub(crate) fn fits(&self, alg: Algorithm) -> bool {
+        let kty = self.kty.as_deref();
         match alg.row().family {
-            Family::Hmac(_) => self.kty == "oct",
-            Family::Rsa(..) => self.kty == "RSA",
-            Family::Ec(curve) => self.kty == "EC" && self.crv.as_deref() == Some(curve.name),
-            Family::Ed25519 => self.kty == "OKP" && self.crv.as_deref() == Some("Ed25519"),
+            Family::Hmac(_) => kty == Some("oct"),
+            Family::Rsa(..) => kty == Some("RSA"),
+            Family::Ec(curve) => kty == Some("EC") && self.crv.as_deref() == Some(curve.name),
+            Family::Ed25519 => kty == Some("OKP") && self.crv.as_deref() == Some("Ed25519"),
         }
     }
 
@@ -177,9 +178,10 @@ fn private(part: &Option<Secret>) -> Result<&[u8], KeyError> {
 /// The keys of a JWK Set as texts (RFC 7517 §5), or the text itself where it is one JWK.
 pub(crate) fn split_set(text: &str) -> Result<Vec<&str>, KeyError> {
     let mut keys: Option<Vec<Span>> = None;
-    Scanner::document(text.as_bytes(), |scanner, name| {
+    Scanner::document(text.as_bytes(), |scanner, name, others| {
         if !name.is("keys") {
-            return scanner.skip().map(|_| ());
+            // The members of one JWK standing alone are judged when it is read.
+            return scanner.other(name, others).map(|_| ());
         }
         let mut spans = Vec::new();
         scanner.array(|scanner| {
@@ -187,8 +189,7 @@ pub(crate) fn split_set(text: &str) -> Result<Vec<&str>, KeyError> {
             spans.push(scanner.skip_loosely()?);
             Ok(())
         })?;
-        keys = Some(spans);
-        Ok(())
+        once(&mut keys, spans)
     })
     .map_err(|_| KeyError::Malformed)?;
     Ok(keys.map_or_else(|| vec![text], |spans| spans.iter().map(|span| span.of_str(text)).collect()))

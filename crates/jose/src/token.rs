@@ -23,12 +23,16 @@ impl<'t> Parts<'t> {
         if token.len() > max_len {
             return Err(Error::Malformed);
         }
-        let (header, rest) = token.split_once('.').ok_or(Error::Malformed)?;
-        let (payload, signature) = rest.split_once('.').ok_or(Error::Malformed)?;
-        if header.is_empty() || header.len() > header::MAX_LEN || signature.contains('.') {
+        let mut dots = memchr::memchr_iter(b'.', token.as_bytes());
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
+            return Err(Error::Malformed);
+        };
+        if !(1..=header::MAX_LEN).contains(&first) {
             return Err(Error::Malformed);
         }
-        let signing_input = token.get(..header.len() + 1 + payload.len()).ok_or(Error::Malformed)?;
+        let part = |range: core::ops::Range<usize>| token.get(range).ok_or(Error::Malformed);
+        let (header, payload) = (part(0..first)?, part(first + 1..second)?);
+        let (signature, signing_input) = (part(second + 1..token.len())?, part(0..second)?);
         Ok(Self { header, payload, signature, signing_input })
     }
 }

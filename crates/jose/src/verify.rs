@@ -23,9 +23,9 @@ const MAX_LEN: usize = 1024 * 1024;
 /// One [`Error`] for each reason; the checks run in the order of that list, signature before claims.
 pub fn verify(keys: &KeySet, policy: &Policy, token: &str, now: u64) -> Result<Verified<'static>, Error> {
     let mut buffer = Vec::new();
-    let (index, layout) = check(keys, policy, token, now, &mut buffer)?;
+    let (index, layout) = decode(keys, policy, token, &mut buffer)?;
     let text = String::from_utf8(buffer).map_err(|_| Error::Malformed)?;
-    Ok(Verified { text: Cow::Owned(text), index, layout })
+    Verified { text: Cow::Owned(text), index, layout }.checked(policy, now)
 }
 
 /// As [`verify`], but the claims are decoded into `buffer`, which is emptied first: kept over many tokens, it saves
@@ -40,9 +40,9 @@ pub fn verify_in<'b>(
     token: &str,
     now: u64,
 ) -> Result<Verified<'b>, Error> {
-    let (index, layout) = check(keys, policy, token, now, buffer)?;
+    let (index, layout) = decode(keys, policy, token, buffer)?;
     let text = core::str::from_utf8(buffer).map_err(|_| Error::Malformed)?;
-    Ok(Verified { text: Cow::Borrowed(text), index, layout })
+    Verified { text: Cow::Borrowed(text), index, layout }.checked(policy, now)
 }
 
 /// Verifies the signature of a compact JWS whatever its type and payload are, at most 1 MiB.
@@ -96,6 +96,11 @@ impl Verified<'_> {
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.layout.alg
+    }
+
+    fn checked(self, policy: &Policy, now: u64) -> Result<Self, Error> {
+        policy.check(self.claims(), now)?;
+        Ok(self)
     }
 
     /// The same, in a buffer of its own.
@@ -179,12 +184,11 @@ pub fn insecure_decode(token: &str) -> Result<Insecure, Error> {
     Ok(Insecure { header, payload, signature })
 }
 
-/// The whole verification; leaves in `buffer` what [`Verified`] holds.
-fn check(
+/// All but the policy's claims; leaves in `buffer` what [`Verified`] holds, its UTF-8 not checked yet.
+fn decode(
     keys: &KeySet,
     policy: &Policy,
     token: &str,
-    now: u64,
     buffer: &mut Vec<u8>,
 ) -> Result<(ClaimsIndex, Layout), Error> {
     buffer.clear();
@@ -199,8 +203,6 @@ fn check(
     let kid_start = buffer.len();
     buffer.extend_from_slice(key.kid().as_bytes());
     let kid = Span::new(kid_start, buffer.len())?;
-    let text = core::str::from_utf8(buffer).map_err(|_| Error::Malformed)?;
-    policy.check(Claims::new(text, payload_len, &index), now)?;
     Ok((index, Layout { payload_len, kid, alg: key.algorithm() }))
 }
 

@@ -1,7 +1,7 @@
 //! The claims of a token, found in one pass over its payload.
 
 use crate::error::Error;
-use crate::json::{Scanner, Span, Str, unescape};
+use crate::json::{Name, Others, Scanner, Span, Str, once, unescape};
 
 /// The largest whole number that every JSON reader keeps exactly (RFC 8259 §6).
 const MAX_WHOLE: u64 = (1 << 53) - 1;
@@ -27,6 +27,7 @@ pub(crate) struct ClaimsIndex {
     pub(crate) auth_time: Option<u64>,
     pub(crate) status_idx: Option<u64>,
     pub(crate) status_uri: Span,
+    has_status: bool,
 }
 
 impl ClaimsIndex {
@@ -37,68 +38,72 @@ impl ClaimsIndex {
     pub(crate) fn parse(payload: &[u8], side: &mut String) -> Result<Self, Error> {
         let mut index = Self::default();
         let mut strings = Strings { payload, side };
-        Scanner::document(payload, |scanner, name| {
-            name.with(|name| index.member(name, scanner, &mut strings))
+        Scanner::document(payload, |scanner, name, others| {
+            name.with(|text| index.member(text, scanner, name, others, &mut strings))
         })?;
         Ok(index)
     }
 
-    fn member(
+    fn member<'a>(
         &mut self,
-        name: &[u8],
-        scanner: &mut Scanner<'_>,
+        text: &[u8],
+        scanner: &mut Scanner<'a>,
+        name: Name<'a>,
+        others: &mut Others<'a>,
         strings: &mut Strings<'_>,
     ) -> Result<(), Error> {
-        match name {
-            b"iss" => self.iss = strings.read(scanner)?,
-            b"sub" => self.sub = strings.read(scanner)?,
-            b"aud" => self.aud = scanner.strings()?,
-            b"exp" => self.exp = Some(whole_seconds(scanner.number()?, Round::Down)?),
-            b"nbf" => self.nbf = Some(whole_seconds(scanner.number()?, Round::Up)?),
-            b"iat" => self.iat = Some(whole_seconds(scanner.number()?, Round::Up)?),
-            b"jti" => self.jti = strings.read(scanner)?,
-            b"client_id" => self.client_id = strings.read(scanner)?,
-            b"scope" => self.scope = strings.read(scanner)?,
-            b"sid" => self.sid = strings.read(scanner)?,
-            b"auth_time" => self.auth_time = Some(whole_seconds(scanner.number()?, Round::Down)?),
-            b"roles" => self.roles = scanner.string_array()?,
-            b"permissions" => self.permissions = scanner.string_array()?,
-            b"preferred_username" => self.preferred_username = strings.read(scanner)?,
-            b"email" => self.email = strings.read(scanner)?,
-            b"status" => self.status(scanner, strings)?,
-            _ => {
-                scanner.skip()?;
+        match text {
+            b"iss" => set(&mut self.iss, strings.read(scanner)?),
+            b"sub" => set(&mut self.sub, strings.read(scanner)?),
+            b"aud" => set(&mut self.aud, scanner.strings()?),
+            b"exp" => once(&mut self.exp, whole_seconds(scanner.number()?, Round::Down)?),
+            b"nbf" => once(&mut self.nbf, whole_seconds(scanner.number()?, Round::Up)?),
+            b"iat" => once(&mut self.iat, whole_seconds(scanner.number()?, Round::Up)?),
+            b"jti" => set(&mut self.jti, strings.read(scanner)?),
+            b"client_id" => set(&mut self.client_id, strings.read(scanner)?),
+            b"scope" => set(&mut self.scope, strings.read(scanner)?),
+            b"sid" => set(&mut self.sid, strings.read(scanner)?),
+            b"auth_time" => once(&mut self.auth_time, whole_seconds(scanner.number()?, Round::Down)?),
+            b"roles" => set(&mut self.roles, scanner.string_array()?),
+            b"permissions" => set(&mut self.permissions, scanner.string_array()?),
+            b"preferred_username" => set(&mut self.preferred_username, strings.read(scanner)?),
+            b"email" => set(&mut self.email, strings.read(scanner)?),
+            b"status" => {
+                let seen = core::mem::replace(&mut self.has_status, true);
+                if seen { Err(Error::Malformed) } else { self.status(scanner, strings) }
             }
+            _ => scanner.other(name, others).map(|_| ()),
         }
-        Ok(())
     }
 
     /// The `status` claim; mechanisms other than a status list are passed over.
     fn status(&mut self, scanner: &mut Scanner<'_>, strings: &mut Strings<'_>) -> Result<(), Error> {
-        scanner.object(|scanner, name| {
+        let mut seen = None;
+        scanner.object(|scanner, name, others| {
             if !name.is("status_list") {
-                return scanner.skip().map(|_| ());
+                return scanner.other(name, others).map(|_| ());
             }
-            scanner.object(|scanner, name| {
-                name.with(|name| {
-                    match name {
-                        b"idx" => self.status_idx = Some(whole(scanner.number()?)?),
-                        b"uri" => self.status_uri = strings.read(scanner)?,
-                        _ => {
-                            scanner.skip()?;
-                        }
-                    }
-                    Ok(())
-                })
-            })?;
-            // Half a reference can be checked by nobody.
-            if self.status_idx.is_some() && !self.status_uri.is_none() {
-                Ok(())
-            } else {
-                Err(Error::Malformed)
-            }
+            once(&mut seen, ())?;
+            self.status_list(scanner, strings)
         })
     }
+
+    fn status_list(&mut self, scanner: &mut Scanner<'_>, strings: &mut Strings<'_>) -> Result<(), Error> {
+        scanner.object(|scanner, name, others| {
+            name.with(|text| match text {
+                b"idx" => once(&mut self.status_idx, whole(scanner.number()?)?),
+                b"uri" => set(&mut self.status_uri, strings.read(scanner)?),
+                _ => scanner.other(name, others).map(|_| ()),
+            })
+        })?;
+        // Half a reference can be checked by nobody.
+        if self.status_idx.is_some() && !self.status_uri.is_none() { Ok(()) } else { Err(Error::Malformed) }
+    }
+}
+
+/// As [`once`], for a span.
+fn set(member: &mut Span, span: Span) -> Result<(), Error> {
+    if core::mem::replace(member, span).is_none() { Ok(()) } else { Err(Error::Malformed) }
 }
 
 /// Reads strings, keeping the values of escaped ones.

@@ -149,7 +149,7 @@ impl<'a> Claims<'a> {
     pub fn get(self, name: &str) -> Option<&'a str> {
         let mut found = None;
         // The payload was read once already, so this cannot fail.
-        let _ = Scanner::document(self.json().as_bytes(), |scanner, member| {
+        let _ = Scanner::document(self.json().as_bytes(), |scanner, member, _| {
             let span = scanner.skip()?;
             if member.is(name) {
                 found = Some(span);

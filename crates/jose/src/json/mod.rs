@@ -63,6 +63,17 @@ pub(crate) enum Kind {
     Literal,
 }
 
+/// The members of an object that its reader does not know. Most objects have none, and then this costs nothing.
+pub(crate) struct Others<'a>(Option<Names<'a>>);
+
+/// Fills in a member's value, unless it has one: a member stands once (RFC 7515 §4, RFC 7519 §4).
+pub(crate) fn once<T>(member: &mut Option<T>, value: T) -> Result<(), Error> {
+    match member.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Error::Malformed),
+    }
+}
+
 /// A position in a text that moves over one value after another.
 #[derive(Debug, Clone)]
 pub(crate) struct Scanner<'a> {
@@ -75,11 +86,10 @@ impl<'a> Scanner<'a> {
         Self { text, at: 0 }
     }
 
-    /// Reads a whole text that must be one object and nothing else. `member` is called at each member and must
-    /// move the scanner over the value.
+    /// Reads a whole text that must be one object and nothing else; `member` as in [`Scanner::object`].
     pub(crate) fn document(
         text: &'a [u8],
-        member: impl FnMut(&mut Self, Name<'a>) -> Result<(), Error>,
+        member: impl FnMut(&mut Self, Name<'a>, &mut Others<'a>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut scanner = Self::new(text);
         scanner.space();
@@ -93,21 +103,21 @@ impl<'a> Scanner<'a> {
         if self.at == self.text.len() { Ok(()) } else { Err(Error::Malformed) }
     }
 
-    /// Reads an object; `member` is called at each member and must move the scanner over the value.
+    /// Reads an object. `member` is called at each member and must move the scanner over the value, and it must
+    /// refuse a member that it knows and has seen ([`once`] does); all others it gives to [`Scanner::other`].
     pub(crate) fn object(
         &mut self,
-        mut member: impl FnMut(&mut Self, Name<'a>) -> Result<(), Error>,
+        mut member: impl FnMut(&mut Self, Name<'a>, &mut Others<'a>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.expect(b'{')?;
         self.space();
         if self.skip_if(b'}') {
             return Ok(());
         }
-        let mut names = Names::new();
+        let mut others = Others(None);
         loop {
             let name = self.name()?;
-            names.add(name)?;
-            member(self, name)?;
+            member(self, name, &mut others)?;
             self.space();
             if self.skip_if(b'}') {
                 return Ok(());
@@ -115,6 +125,12 @@ impl<'a> Scanner<'a> {
             self.expect(b',')?;
             self.space();
         }
+    }
+
+    /// Moves over a member that the caller does not know, unless the object had it already.
+    pub(crate) fn other(&mut self, name: Name<'a>, others: &mut Others<'a>) -> Result<Span, Error> {
+        others.0.get_or_insert_with(Names::new).add(name)?;
+        self.skip()
     }
 
     /// Reads an array; `item` is called at each item and must move the scanner over it.

@@ -6,7 +6,7 @@ use crate::error::Error;
 /// Most names that are remembered at once: bounds the comparisons that a hostile object can cause.
 const MAX_NAMES: usize = 256;
 /// Names that are remembered without allocating.
-const INLINE: usize = 24;
+const INLINE: usize = 16;
 
 /// A member's name as it stands in the text.
 #[derive(Debug, Clone, Copy, Default)]
