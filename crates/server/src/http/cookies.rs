@@ -1,0 +1,547 @@
+//! Our cookies: read strictly, written in one place (RFC 6265, and its successor draft for the prefixes).
+//!
+//! Where `public_url` is https every cookie is `Secure` and its name has a prefix that browsers enforce:
+//! `__Host-` (this host only), or `__Secure-` for an access cookie with a Domain. On http neither.
+
+use std::fmt;
+
+use http::header::{COOKIE, HeaderMap, HeaderValue};
+
+use super::error::{ApiError, Code};
+use crate::config::{self, Origin, SameSite};
+
+/// What a cookie's name and value may take together; browsers drop those beyond 4,096 bytes in silence.
+pub const SIZE_BUDGET: usize = 4000;
+
+/// Browsers keep no cookie for longer: 400 days.
+const LONGEST_AGE: u64 = 400 * 24 * 60 * 60;
+
+/// Cookies without rights: they help a flow, they prove nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Helper {
+    /// State of a login with an upstream provider.
+    Flow,
+    /// What the form token is bound to ([`super::csrf`]).
+    Form,
+    /// A device that the user has signed in from.
+    Device,
+}
+
+/// The cookies of this installation: their names, and how they are written.
+#[derive(Debug)]
+pub struct Cookies {
+    access: String,
+    session: String,
+    flow: String,
+    form: String,
+    device: String,
+    /// Of the access cookie; without the leading dot.
+    domain: Option<String>,
+    access_same_site: SameSite,
+    secure: bool,
+    /// Domains that reach this host, itself included: where a sibling may have put a cookie of our name.
+    parents: Vec<String>,
+    /// Ready to send: the access cookie gone from every scope but the current one.
+    clear_past: Vec<HeaderValue>,
+    clear_access: HeaderValue,
+    clear_session: HeaderValue,
+}
+
+/// Our cookies in one request. One whose value has octets that no cookie of ours has is there and empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent<'h> {
+    pub access: Option<&'h str>,
+    pub session: Option<&'h str>,
+    pub flow: Option<&'h str>,
+    pub form: Option<&'h str>,
+    pub device: Option<&'h str>,
+}
+
+impl Sent<'_> {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Sent::default()
+    }
+}
+
+/// Two cookies of one of our names: nobody can say which of them is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duplicate<'c> {
+    /// Name with prefix.
+    pub name: &'c str,
+}
+
+/// The cookie would be larger than [`SIZE_BUDGET`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge {
+    pub size: usize,
+}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a cookie of {} bytes exceeds {SIZE_BUDGET}", self.size)
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+impl From<TooLarge> for ApiError {
+    fn from(error: TooLarge) -> Self {
+        Self::new(Code::TooManyRoles).log(error)
+    }
+}
+
+impl Cookies {
+    /// `past_domains`: every `cookie.domain` that this installation has had, which the database remembers.
+    #[must_use]
+    pub fn new(config: &config::Cookie, public_url: &Origin, past_domains: &[String]) -> Self {
+        let secure = public_url.https;
+        let host_prefix = if secure { "__Host-" } else { "" };
+        let domain_prefix = if secure { "__Secure-" } else { "" };
+        let on_host = format!("{host_prefix}{}", config.name);
+        let on_domain = format!("{domain_prefix}{}", config.name);
+        let plain = |domain: &str| domain.trim_start_matches('.').to_ascii_lowercase();
+        let domain = config.domain.as_deref().map(plain);
+        let same_site = config.same_site;
+
+        let mut clear_past = Vec::new();
+        if domain.is_some() {
+            clear_past.extend(clear(&on_host, None, "/", secure, same_site));
+        }
+        let mut seen: Vec<String> = domain.iter().cloned().collect();
+        for past in past_domains.iter().map(|d| plain(d)) {
+            if !seen.contains(&past) {
+                clear_past.extend(clear(&on_domain, Some(&past), "/", secure, same_site));
+                seen.push(past);
+            }
+        }
+        let access = if domain.is_some() { on_domain } else { on_host };
+        let helper = |suffix: &str| format!("{host_prefix}{}_{suffix}", config.name);
+        let session = helper("session");
+        let nothing = HeaderValue::from_static("");
+        Self {
+            clear_access: clear(&access, domain.as_deref(), "/", secure, same_site)
+                .unwrap_or_else(|| nothing.clone()),
+            clear_session: clear(&session, None, "/", secure, SameSite::Lax).unwrap_or(nothing),
+            access,
+            session,
+            flow: helper("flow"),
+            form: helper("form"),
+            device: helper("device"),
+            domain,
+            access_same_site: same_site,
+            secure,
+            parents: parents(&public_url.host),
+            clear_past,
+        }
+    }
+
+    /// Name of the access cookie, prefix included.
+    #[must_use]
+    pub fn access_name(&self) -> &str {
+        &self.access
+    }
+
+    /// Name of the session cookie, prefix included.
+    #[must_use]
+    pub fn session_name(&self) -> &str {
+        &self.session
+    }
+
+    /// The most bytes that an access token may take for its cookie to fit [`SIZE_BUDGET`].
+    #[must_use]
+    pub fn access_budget(&self) -> usize {
+        SIZE_BUDGET.saturating_sub(self.access.len() + 1)
+    }
+
+    /// Our cookies among those of all `Cookie` fields, which over HTTP/2 are one string (RFC 9113 §8.2.3).
+    /// Others' are passed over, whatever they look like.
+    ///
+    /// # Errors
+    /// [`Duplicate`] where one of our names occurs twice, even with equal values.
+    pub fn read<'h>(&self, headers: &'h HeaderMap) -> Result<Sent<'h>, Duplicate<'_>> {
+        let mut sent = Sent::default();
+        for field in headers.get_all(COOKIE) {
+            for pair in field.as_bytes().split(|b| *b == b';') {
+                let pair = pair.trim_ascii();
+                let Some(at) = pair.iter().position(|b| *b == b'=') else { continue };
+                let (name, rest) = pair.split_at(at);
+                let name = name.trim_ascii_end();
+                let (name, slot) = if name == self.access.as_bytes() {
+                    (&self.access, &mut sent.access)
+                } else if name == self.session.as_bytes() {
+                    (&self.session, &mut sent.session)
+                } else if name == self.form.as_bytes() {
+                    (&self.form, &mut sent.form)
+                } else if name == self.device.as_bytes() {
+                    (&self.device, &mut sent.device)
+                } else if name == self.flow.as_bytes() {
+                    (&self.flow, &mut sent.flow)
+                } else {
+                    continue;
+                };
+                let value = rest.get(1..).unwrap_or_default().trim_ascii_start();
+                let value = if value.iter().copied().all(is_cookie_octet) { value } else { b"" };
+                // Cookie octets are ASCII.
+                if slot.replace(std::str::from_utf8(value).unwrap_or_default()).is_some() {
+                    return Err(Duplicate { name });
+                }
+            }
+        }
+        Ok(sent)
+    }
+
+    /// As [`Self::read`]; two cookies of one name become the refusal that clears both.
+    ///
+    /// # Errors
+    /// 400 `ambiguous_credentials`, with every scope that `path` can have received the cookie from cleared.
+    pub fn read_or_clear<'h>(&self, headers: &'h HeaderMap, path: &str) -> Result<Sent<'h>, ApiError> {
+        self.read(headers).map_err(|duplicate| {
+            ApiError::new(Code::AmbiguousCredentials)
+                .detail("Two cookies of one name were sent; both have been cleared.")
+                .log(format_args!("two cookies {}", duplicate.name))
+                .cookies(self.clear_everywhere(duplicate.name, path))
+        })
+    }
+
+    /// Whether one of our cookies is among those sent, twice or once.
+    #[must_use]
+    pub fn any_sent(&self, headers: &HeaderMap) -> bool {
+        self.read(headers).map_or(true, |sent| !sent.is_empty())
+    }
+
+    /// The access cookie, for as long as the token lives (seconds), and the same cookie cleared in every scope
+    /// used before.
+    ///
+    /// # Errors
+    /// [`TooLarge`]; nothing is written.
+    pub fn access(&self, token: &str, max_age: u64) -> Result<Vec<HeaderValue>, TooLarge> {
+        let cookie =
+            self.write(&self.access, token, max_age, self.domain.as_deref(), self.access_same_site)?;
+        let mut all = Vec::with_capacity(1 + self.clear_past.len());
+        all.push(cookie);
+        all.extend(self.clear_past.iter().cloned());
+        Ok(all)
+    }
+
+    /// The session cookie: this host only and always Lax, whatever the access cookie is.
+    ///
+    /// # Errors
+    /// [`TooLarge`].
+    pub fn session(&self, refresh_token: &str, max_age: u64) -> Result<HeaderValue, TooLarge> {
+        self.write(&self.session, refresh_token, max_age, None, SameSite::Lax)
+    }
+
+    /// A helper cookie: this host only, Lax. A `max_age` of 0 clears it.
+    ///
+    /// # Errors
+    /// [`TooLarge`].
+    pub fn helper(&self, helper: Helper, value: &str, max_age: u64) -> Result<HeaderValue, TooLarge> {
+        let name = match helper {
+            Helper::Flow => &self.flow,
+            Helper::Form => &self.form,
+            Helper::Device => &self.device,
+        };
+        self.write(name, value, max_age, None, SameSite::Lax)
+    }
+
+    /// Ends both cookies of a login, in the current and every past scope.
+    pub fn clear(&self) -> impl Iterator<Item = HeaderValue> + '_ {
+        [&self.clear_access, &self.clear_session].into_iter().chain(&self.clear_past).cloned()
+    }
+
+    /// Clears the cookie `name` wherever a request for `path` can have received it from: our own scope, and the
+    /// domains above and paths below it that another application may have used.
+    #[must_use]
+    pub fn clear_everywhere(&self, name: &str, path: &str) -> Vec<HeaderValue> {
+        // Browsers let a cookie of this prefix exist in one scope only.
+        if name.starts_with("__Host-") {
+            return clear(name, None, "/", self.secure, SameSite::Lax).into_iter().collect();
+        }
+        let mut cleared = Vec::new();
+        for path in ancestors(path) {
+            let domains = std::iter::once(None).chain(self.parents.iter().map(|d| Some(d.as_str())));
+            for domain in domains {
+                cleared.extend(clear(name, domain, path, self.secure, SameSite::Lax));
+            }
+        }
+        cleared
+    }
+
+    fn write(
+        &self,
+        name: &str,
+        value: &str,
+        max_age: u64,
+        domain: Option<&str>,
+        same_site: SameSite,
+    ) -> Result<HeaderValue, TooLarge> {
+        let size = name.len() + 1 + value.len();
+        if size > SIZE_BUDGET {
+            return Err(TooLarge { size });
+        }
+        let max_age = max_age.min(LONGEST_AGE);
+        // What we write as a value is base64url and dots; anything else would be a slip here, and is not sent.
+        let value = if value.bytes().all(is_cookie_octet) { value } else { "" };
+        Ok(render(name, value, max_age, domain, "/", self.secure, same_site)
+            .unwrap_or(HeaderValue::from_static("")))
+    }
+}
+
+/// RFC 6265 §4.1.1.
+const fn is_cookie_octet(byte: u8) -> bool {
+    matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
+}
+
+fn clear(
+    name: &str,
+    domain: Option<&str>,
+    path: &str,
+    secure: bool,
+    same_site: SameSite,
+) -> Option<HeaderValue> {
+    render(name, "", 0, domain, path, secure, same_site)
+}
+
+fn render(
+    name: &str,
+    value: &str,
+    max_age: u64,
+    domain: Option<&str>,
+    path: &str,
+    secure: bool,
+    same_site: SameSite,
+) -> Option<HeaderValue> {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(name.len() + value.len() + 128);
+    // Writing to a String does not fail.
+    let _ = write!(text, "{name}={value}; Path={path}");
+    if let Some(domain) = domain {
+        let _ = write!(text, "; Domain={domain}");
+    }
+    let _ = write!(text, "; Max-Age={max_age}");
+    text.push_str(if secure { "; Secure; HttpOnly" } else { "; HttpOnly" });
+    text.push_str(match same_site {
+        SameSite::Lax => "; SameSite=Lax",
+        SameSite::Strict => "; SameSite=Strict",
+    });
+    HeaderValue::try_from(text).ok()
+}
+
+/// `a.b.example.com` → itself, `b.example.com`, `example.com`; nothing for addresses and single labels.
+/// Browsers ignore those that are public suffixes.
+fn parents(host: &str) -> Vec<String> {
+    if host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok() {
+        return Vec::new();
+    }
+    let mut all = Vec::new();
+    let mut rest = host;
+    while rest.contains('.') && all.len() < 5 {
+        all.push(rest.to_owned());
+        rest = rest.split_once('.').map_or("", |(_, parent)| parent);
+    }
+    all
+}
+
+/// `/a/b` → `/`, `/a`, `/a/`, `/a/b`: every Path whose cookies a request for it carries, down to three segments.
+fn ancestors(path: &str) -> Vec<&str> {
+    let mut all = vec!["/"];
+    // A semicolon would end the attribute; such paths are none of ours.
+    if path.starts_with('/') && !path.contains(';') {
+        for (at, _) in path.match_indices('/').skip(1).take(3) {
+            all.extend([path.get(..at), path.get(..=at)].into_iter().flatten());
+        }
+        if path.len() > 1 && !path.ends_with('/') && path.matches('/').count() <= 3 {
+            all.push(path);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cookies(url: &str, domain: Option<&str>, past: &[&str]) -> Cookies {
+        let (scheme, host) = url.split_once("://").unwrap();
+        Cookies::new(
+            &config::Cookie {
+                name: "jwt".into(),
+                domain: domain.map(Into::into),
+                same_site: SameSite::Strict,
+                trusted_origins: vec![],
+            },
+            &Origin { https: scheme == "https", host: host.into(), port: None },
+            &past.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>(),
+        )
+    }
+
+    fn headers(fields: &[&[u8]]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for field in fields {
+            map.append(COOKIE, HeaderValue::from_bytes(field).unwrap());
+        }
+        map
+    }
+
+    fn text(values: impl IntoIterator<Item = HeaderValue>) -> Vec<String> {
+        values.into_iter().map(|v| v.to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn a75_names_prefixes_and_attributes() {
+        let host = cookies("https://id.example.com", None, &[]);
+        assert_eq!(
+            text(host.access("a.b.c", 600).unwrap()),
+            ["__Host-jwt=a.b.c; Path=/; Max-Age=600; Secure; HttpOnly; SameSite=Strict"]
+        );
+        assert_eq!(
+            text([host.session("jgr_x", 60).unwrap()]),
+            ["__Host-jwt_session=jgr_x; Path=/; Max-Age=60; Secure; HttpOnly; SameSite=Lax"]
+        );
+        assert_eq!(
+            text(host.clear()),
+            [
+                "__Host-jwt=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict",
+                "__Host-jwt_session=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax",
+            ]
+        );
+
+        let sso = cookies("https://id.example.com", Some(".example.com"), &[]);
+        assert_eq!(
+            text(sso.access("t", 1).unwrap()),
+            [
+                "__Secure-jwt=t; Path=/; Domain=example.com; Max-Age=1; Secure; HttpOnly; SameSite=Strict",
+                "__Host-jwt=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict",
+            ]
+        );
+        assert_eq!(
+            text([sso.session("r", 1).unwrap()]),
+            ["__Host-jwt_session=r; Path=/; Max-Age=1; Secure; HttpOnly; SameSite=Lax"]
+        );
+
+        let local = cookies("http://127.0.0.1", None, &[]);
+        assert_eq!(
+            text(local.access("t", 1).unwrap()),
+            ["jwt=t; Path=/; Max-Age=1; HttpOnly; SameSite=Strict"]
+        );
+        assert_eq!(
+            text([local.helper(Helper::Form, "f", LONGEST_AGE + 1).unwrap()]),
+            ["jwt_form=f; Path=/; Max-Age=34560000; HttpOnly; SameSite=Lax"]
+        );
+    }
+
+    #[test]
+    fn a_changed_domain_clears_every_scope_used_before() {
+        let now = cookies(
+            "https://id.a.example.com",
+            Some("a.example.com"),
+            &["example.com", ".A.example.com", "example.com"],
+        );
+        assert_eq!(
+            text(now.clear()),
+            [
+                "__Secure-jwt=; Path=/; Domain=a.example.com; Max-Age=0; Secure; HttpOnly; SameSite=Strict",
+                "__Host-jwt_session=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax",
+                "__Host-jwt=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict",
+                "__Secure-jwt=; Path=/; Domain=example.com; Max-Age=0; Secure; HttpOnly; SameSite=Strict",
+            ]
+        );
+        let back = cookies("https://id.example.com", None, &["example.com"]);
+        assert_eq!(
+            text(back.access("t", 5).unwrap()),
+            [
+                "__Host-jwt=t; Path=/; Max-Age=5; Secure; HttpOnly; SameSite=Strict",
+                "__Secure-jwt=; Path=/; Domain=example.com; Max-Age=0; Secure; HttpOnly; SameSite=Strict",
+            ]
+        );
+    }
+
+    #[test]
+    fn reading_is_strict_about_ours_and_blind_to_others() {
+        let c = cookies("https://id.example.com", None, &[]);
+        let sent = |fields: &[&[u8]]| {
+            let headers = headers(fields);
+            c.read(&headers)
+                .map(|s| (s.access.map(str::to_owned), s.session.map(str::to_owned)))
+                .map_err(|d| d.name.to_owned())
+        };
+        let yes = |a: &str| Ok((Some(a.to_owned()), None));
+        assert_eq!(sent(&[b"__Host-jwt=a"]), yes("a"));
+        assert_eq!(sent(&[b"x=1; __Host-jwt=a;y=2"]), yes("a"));
+        assert_eq!(sent(&[b"x=1;__Host-jwt =  a "]), yes("a"));
+        assert_eq!(sent(&[b"x=1", b"__Host-jwt=a", b"y"]), yes("a"), "several fields are one string");
+        assert_eq!(sent(&[b"__Host-jwt=a=b"]), yes("a=b"));
+        // There, but nothing that we wrote.
+        assert_eq!(sent(&[b"__Host-jwt="]), yes(""));
+        assert_eq!(sent(&[b"__Host-jwt=\"a\""]), yes(""));
+        assert_eq!(sent(&[b"__Host-jwt=a b"]), yes(""));
+        assert_eq!(sent(&[b"__Host-jwt=a,b"]), yes(""));
+        assert_eq!(sent(&[b"__Host-jwt=\xff"]), yes(""));
+        // Not ours.
+        for other in [
+            &b"jwt=a"[..],
+            b"__host-jwt=a",
+            b"__Host-JWT=a",
+            b"__Secure-jwt=a",
+            b"__Host-jwt",
+            b"=__Host-jwt=a",
+            b"__Host-jwtx=a",
+            b";;;",
+            b"=",
+            b"\xff\xfe=\x80; \"; ,",
+        ] {
+            assert_eq!(sent(&[other]), Ok((None, None)), "{other:?}");
+        }
+        // Twice.
+        for twice in [&[&b"__Host-jwt=a; __Host-jwt=a"[..]][..], &[b"__Host-jwt=a", b"__Host-jwt="]] {
+            assert_eq!(sent(twice), Err("__Host-jwt".to_owned()));
+        }
+        assert_eq!(
+            sent(&[b"__Host-jwt_session=1;__Host-jwt=2;__Host-jwt_session=3"]),
+            Err("__Host-jwt_session".into())
+        );
+        assert_eq!(sent(&[b"x=1; x=2"]), Ok((None, None)), "others may repeat theirs");
+    }
+
+    #[test]
+    fn duplicates_are_cleared_where_a_sibling_can_have_put_them() {
+        let sso = cookies("https://id.example.com", Some("example.com"), &[]);
+        let cleared = text(sso.clear_everywhere("__Secure-jwt", "/auth/me"));
+        for scope in [
+            "Path=/; Max-Age",
+            "Path=/auth; Domain=example.com;",
+            "Path=/auth/; Domain=id.example.com;",
+            "Path=/auth/me; Domain=example.com;",
+        ] {
+            assert!(cleared.iter().any(|c| c.contains(scope)), "{scope} in {cleared:?}");
+        }
+        assert!(
+            cleared.iter().all(|c| c.starts_with("__Secure-jwt=; ") && c.contains("; Max-Age=0; Secure"))
+        );
+        assert_eq!(text(sso.clear_everywhere("__Host-jwt_session", "/auth/me")).len(), 1);
+        assert!(sso.clear_everywhere("__Secure-jwt", &"/x".repeat(5000)).len() < 40, "bounded");
+        assert!(
+            text(sso.clear_everywhere("__Secure-jwt", "/a;Domain=x/b")).iter().all(|c| !c.contains("=x"))
+        );
+        let local = cookies("http://127.0.0.1", None, &[]);
+        assert!(text(local.clear_everywhere("jwt", "/auth/me")).iter().all(|c| !c.contains("Domain")));
+    }
+
+    #[test]
+    fn a_cookie_beyond_the_budget_is_refused_and_not_cut() {
+        let c = cookies("https://id.example.com", None, &[]);
+        assert!(c.access(&"a".repeat(c.access_budget()), 1).is_ok());
+        assert_eq!(c.access(&"a".repeat(c.access_budget() + 1), 1), Err(TooLarge { size: SIZE_BUDGET + 1 }));
+        assert_eq!(c.access_budget(), 4000 - "__Host-jwt=".len());
+    }
+
+    #[test]
+    fn no_value_can_add_an_attribute() {
+        let c = cookies("http://localhost", None, &[]);
+        assert_eq!(
+            text([c.helper(Helper::Flow, "x; Domain=evil", 1).unwrap()]),
+            ["jwt_flow=; Path=/; Max-Age=1; HttpOnly; SameSite=Lax"]
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! What the HTTP layer knows of this installation, worked out once.
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use ipnet::IpNet;
+
+use super::cookies::Cookies;
+use super::error::ErrorPage;
+use crate::config::{Config, Origin};
+use crate::edge::Edge;
+
+/// Origins, cookies, proxies: shared by the layers and the extractors.
+pub struct Site {
+    pub public_url: Origin,
+    /// `public_url` as a browser writes it in `Origin`; while it is loopback, `localhost`, `127.0.0.1` and
+    /// `[::1]` on its port are one origin.
+    pub(crate) own_origins: Vec<String>,
+    /// `cookie.trusted_origins`, likewise.
+    pub(crate) trusted_origins: Vec<String>,
+    pub cookies: Cookies,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) form_key: hmac::Key,
+    pub(crate) error_page: RenderError,
+    pub(crate) edge: Edge,
+}
+
+/// Renders the page of a refusal as HTML.
+pub type RenderError = fn(&ErrorPage) -> String;
+
+impl Site {
+    /// `past_domains`: every `cookie.domain` used before. `form_key` signs form tokens: the same on every node,
+    /// used for nothing else. `error_page` renders what is refused to a person.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        public_url: Origin,
+        past_domains: &[String],
+        form_key: &[u8; 32],
+        error_page: RenderError,
+        edge: Edge,
+    ) -> Self {
+        let own_origins = if is_loopback(&public_url) {
+            let on = |host: &str| Origin { host: host.to_owned(), ..public_url.clone() }.to_string();
+            LOOPBACK.map(on).to_vec()
+        } else {
+            vec![public_url.to_string()]
+        };
+        Self {
+            own_origins,
+            trusted_origins: config.cookie.trusted_origins.iter().map(ToString::to_string).collect(),
+            cookies: Cookies::new(&config.cookie, &public_url, past_domains),
+            trusted_proxies: config.trusted_proxies.clone(),
+            form_key: hmac::Key::new(hmac::HMAC_SHA256, form_key),
+            error_page,
+            edge,
+            public_url,
+        }
+    }
+
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.public_url)
+    }
+}
+
+/// The hosts that are one while `public_url` is any of them.
+pub(crate) const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+fn is_loopback(origin: &Origin) -> bool {
+    LOOPBACK.contains(&origin.host.as_str())
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
+}
