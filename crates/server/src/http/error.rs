@@ -11,8 +11,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA, RETRY_AFTER, SET_COOKIE,
-    WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, StatusCode};
 use jotgate_domain::StoreError;
@@ -20,6 +19,7 @@ use jotgate_domain::store::Unique;
 use serde::Serialize;
 
 use super::log::Note;
+use crate::app::Fault;
 
 macro_rules! codes {
     ($($name:ident $status:literal $code:literal $title:literal $detail:literal $challenge:ident;)*) => {
@@ -308,6 +308,19 @@ impl From<StoreError> for ApiError {
 /// A database that is away seldom is back within a second.
 const RETRY_STORE: Duration = Duration::from_secs(2);
 
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Throttled { retry_after } => Self::new(Code::TooManyAttempts).retry_after(retry_after),
+            Fault::Busy { retry_after } => {
+                Self::new(Code::Busy).log("no capacity to hash").retry_after(retry_after)
+            }
+            Fault::Unavailable(why) => Self::new(Code::Unavailable).log(why).retry_after(RETRY_STORE),
+            Fault::Internal(why) => Self::internal(why),
+        }
+    }
+}
+
 impl From<crate::edge::NoRandomness> for ApiError {
     fn from(error: crate::edge::NoRandomness) -> Self {
         Self::new(Code::Unavailable).log(error)
@@ -503,9 +516,111 @@ pub async fn method_not_allowed() -> ApiError {
     ApiError::new(Code::MethodNotAllowed)
 }
 
-/// A header that this file does not know of by name.
-#[must_use]
-pub(crate) fn with_header(mut error: ApiError, name: HeaderName, value: HeaderValue) -> ApiError {
-    error.0.headers.insert(name, value);
-    error
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn sent(error: impl IntoResponse) -> (u16, HeaderMap, String, Note) {
+        let mut response = error.into_response();
+        let note = Note::of(&mut response).clone();
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap();
+        (parts.status.as_u16(), parts.headers, text, note)
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_a_problem_with_all_members() {
+        let (status, headers, body, note) = sent(ApiError::from(Code::InvalidCredentials).log("why")).await;
+        assert_eq!(status, 401);
+        assert_eq!(headers[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(headers[CACHE_CONTROL], "no-store");
+        assert_eq!(headers[WWW_AUTHENTICATE], "Bearer");
+        assert_eq!(
+            body,
+            r#"{"type":"urn:jotgate:error:invalid_credentials","title":"Invalid credentials","status":401,"#
+                .to_owned()
+                + r#""code":"invalid_credentials","detail":"The user name or the password is wrong."}"#
+        );
+        assert_eq!((note.reason, note.detail.as_deref()), (Some("invalid_credentials"), Some("why")));
+    }
+
+    #[tokio::test]
+    async fn every_code_keeps_the_promises_of_its_status() {
+        let mut seen = std::collections::HashSet::new();
+        for code in Code::ALL.iter().copied() {
+            assert!(seen.insert(code.as_str()), "{code} twice");
+            assert_eq!(Code::from_name(code.as_str()), Some(code));
+            assert!(code.as_str().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{code}");
+            let (status, headers, body, _) = sent(ApiError::new(code)).await;
+            assert_eq!(status, code.row().0, "{code}: a status that exists");
+            assert_eq!(
+                status == 401,
+                code != Code::AmbiguousCredentials
+                    && code != Code::InsufficientScope
+                    && headers.contains_key(WWW_AUTHENTICATE),
+                "{code}"
+            );
+            assert_eq!(matches!(status, 429 | 503), headers.contains_key(RETRY_AFTER), "{code}");
+            assert!(body.contains(&format!(r#""code":"{code}","detail":""#)), "{body}");
+        }
+        for token in ["expired", "revoked", "malformed", "refresh_token_reused", "invalid_refresh_token"] {
+            let (status, headers, _, _) = sent(ApiError::new(Code::from_name(token).unwrap())).await;
+            assert_eq!(
+                (status, &headers[WWW_AUTHENTICATE]),
+                (401, &HeaderValue::from_static("Bearer error=\"invalid_token\""))
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_said_of_a_5xx_is_fixed() {
+        for code in [Code::Internal, Code::Unavailable, Code::Busy, Code::Timeout] {
+            let error = ApiError::new(code).detail("canary").log("canary");
+            let (_, headers, body, note) = sent(error).await;
+            assert!(!body.contains("canary") && !format!("{headers:?}").contains("canary"), "{body}");
+            assert_eq!(note.detail.as_deref(), Some("canary"));
+        }
+        let (status, headers, body, _) =
+            sent(OAuthError::new(OAuthCode::ServerError).description("canary").log("canary")).await;
+        assert_eq!(status, 500);
+        assert!(!body.contains("canary") && !format!("{headers:?}").contains("canary"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn waits_are_whole_seconds_and_never_none() {
+        let table = [(0, "1"), (1, "1"), (999, "1"), (1000, "1"), (1001, "2"), (60_000, "60")];
+        for (millis, seconds) in table {
+            let wait = Duration::from_millis(millis);
+            let (_, headers, _, _) = sent(ApiError::from(Fault::Throttled { retry_after: wait })).await;
+            assert_eq!(headers[RETRY_AFTER], seconds);
+        }
+    }
+
+    #[tokio::test]
+    async fn a154_oauth_errors_have_their_own_shape_and_charset() {
+        let error = OAuthError::new(OAuthCode::InvalidGrant).description("a \"b\" \\ <c>\u{e9}\r\n");
+        let (status, headers, body, _) = sent(error).await;
+        assert_eq!(status, 400);
+        assert_eq!(headers[CONTENT_TYPE], "application/json");
+        assert_eq!(
+            (&headers[CACHE_CONTROL], &headers[PRAGMA]),
+            (&"no-store".parse().unwrap(), &"no-cache".parse().unwrap())
+        );
+        assert_eq!(body, r#"{"error":"invalid_grant","error_description":"a ?b? ? <c>???"}"#);
+        let (status, headers, _, _) = sent(OAuthError::new(OAuthCode::InvalidClient)).await;
+        assert_eq!((status, &headers[WWW_AUTHENTICATE]), (401, &"Basic realm=\"jotgate\"".parse().unwrap()));
+        let (status, headers, body, _) = sent(OAuthError::from(ApiError::new(Code::Unavailable))).await;
+        assert_eq!((status, &headers[RETRY_AFTER]), (503, &"1".parse().unwrap()));
+        assert!(body.starts_with(r#"{"error":"temporarily_unavailable""#), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_page_error_carries_what_its_page_is_made_from() {
+        let response = PageError::from(Code::Csrf).into_response();
+        let page = response.extensions().get::<ErrorPage>().unwrap();
+        assert_eq!((page.status, page.code), (StatusCode::FORBIDDEN, Code::Csrf));
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    }
 }

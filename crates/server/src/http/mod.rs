@@ -3,7 +3,7 @@
 //! Handlers are thin: they name a use case of [`crate::app`] and an answer.
 
 pub mod bearer;
-mod body;
+pub mod body;
 pub mod client;
 pub mod cookies;
 pub mod error;
