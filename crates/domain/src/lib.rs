@@ -4,13 +4,18 @@
 //! passes them in, so the test of a rule is a table. [`store`] is the one interface to a database; each
 //! backend is a folder in the server crate that implements it.
 
+pub mod account;
 pub mod audit;
 pub mod config;
 pub mod id;
 pub mod key;
+pub mod login;
+pub mod master;
 pub mod name;
 pub mod password;
 pub mod refresh;
+pub mod refresh_token;
+pub mod register;
 pub mod session;
 pub mod status;
 pub mod store;

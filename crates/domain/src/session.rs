@@ -40,6 +40,17 @@ impl Session {
     }
 }
 
+/// What a client said of itself, fit to be stored and shown: one line of at most `max` characters, control
+/// characters and those that turn the direction of text dropped.
+#[must_use]
+pub fn cleaned(text: &str, max: usize) -> String {
+    let is_shown = |c: &char| {
+        !c.is_control()
+            && !matches!(*c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().filter(is_shown).take(max).collect()
+}
+
 /// The refresh counter of a session; see [`crate::refresh`] for what each number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshState {

@@ -77,6 +77,9 @@ pub enum Expect {
     User(UserId, i64),
     /// The session is there.
     Session(SessionId),
+    /// The setting has this value (none: it is not set), and no other writer changes it before these changes
+    /// are committed: on PostgreSQL the row is locked, or inserted with a unique key, before it is compared.
+    Setting { name: String, value: Option<String> },
 }
 
 /// A status entry that was revoked: refused until `until`, past which no token under it is unexpired.

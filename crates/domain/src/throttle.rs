@@ -5,9 +5,13 @@
 //! whatever way it is written, and an unknown name has a bucket like any other. A device that the user has
 //! signed in from has a bucket of its own, so a stranger's guesses do not keep the user out.
 
+use std::fmt;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
+
 use crate::Timestamp;
+use crate::name::Canonical;
 
 /// What is counted; a hash, so that the table holds no names.
 pub type BucketKey = [u8; 32];
@@ -91,4 +95,61 @@ pub fn take(bucket: Bucket, limit: Limit, now: Timestamp) -> (Verdict, Bucket) {
             .min(limit.longest_delay),
     };
     (Verdict::Granted, Bucket { tries, counted_at, blocked_until: now.plus(delay) })
+}
+
+/// What a bucket counts.
+#[derive(Clone, Copy, Debug)]
+pub enum Counted<'a> {
+    /// Guesses at an account, known or not, by what was typed.
+    Account(&'a Canonical),
+    /// Guesses at an account from a device that its user signed in from (the device's id, found authentic).
+    KnownDevice(&'a Canonical, &'a [u8]),
+    /// Tries from one client address, over all accounts; the text of an IPv4 address or an IPv6 /64.
+    Address(&'a str),
+}
+
+/// Makes bucket keys: HMAC-SHA256 under a key of the installation, so that the table of buckets tells nobody
+/// whose names were tried, not even whoever can guess names.
+pub struct BucketKeys(hmac::Key);
+
+impl fmt::Debug for BucketKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BucketKeys(…)")
+    }
+}
+
+impl BucketKeys {
+    /// `key` is [`crate::master::Purpose::Throttle`].
+    #[must_use]
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    #[must_use]
+    pub fn key(&self, counted: Counted<'_>) -> BucketKey {
+        let mut context = hmac::Context::with_key(&self.0);
+        // Each part under its length: two different things never read alike.
+        let mut part = |bytes: &[u8]| {
+            context.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(bytes);
+        };
+        match counted {
+            Counted::Account(name) => {
+                part(b"account");
+                part(name.as_str().as_bytes());
+            }
+            Counted::KnownDevice(name, device) => {
+                part(b"device");
+                part(name.as_str().as_bytes());
+                part(device);
+            }
+            Counted::Address(address) => {
+                part(b"address");
+                part(address.as_bytes());
+            }
+        }
+        let mut key = [0; 32];
+        key.copy_from_slice(context.sign().as_ref());
+        key
+    }
 }
