@@ -1,0 +1,5 @@
+//! Drives the real binary from outside. One test program for all files here, so that their waiting overlaps.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod pages;
