@@ -13,51 +13,35 @@ const WHOLE_LIMIT: Duration = minutes(40);
 pub(crate) struct Step {
     pub name: &'static str,
     pub about: &'static str,
-    /// Part of `--quick`.
-    quick: bool,
     limit: Duration,
     run: fn(&mut Check) -> Outcome,
+    /// Part of `--quick`.
+    quick: bool,
 }
 
+/// Name, the most minutes that it may take on two cores from nothing, what runs it, what it checks.
 pub(crate) const ALL: &[Step] = &[
-    Step { name: "fmt", about: "formatting", quick: true, limit: minutes(2), run: fmt },
-    Step {
-        name: "clippy",
-        about: "lints, none of them a warning",
-        quick: true,
-        limit: minutes(15),
-        run: clippy,
-    },
-    Step { name: "test", about: "unit and integration tests", quick: true, limit: minutes(20), run: test },
-    Step {
-        name: "doctest",
-        about: "the examples in the documentation",
-        quick: false,
-        limit: minutes(8),
-        run: doctest,
-    },
-    Step {
-        name: "docs",
-        about: "the documentation builds, every link leads somewhere",
-        quick: false,
-        limit: minutes(8),
-        run: docs,
-    },
-    Step {
-        name: "deny",
-        about: "licences, sources and bans of all dependencies",
-        quick: false,
-        limit: minutes(12),
-        run: deny,
-    },
-    Step {
-        name: "advisories",
-        about: "no dependency with a known hole",
-        quick: false,
-        limit: minutes(4),
-        run: advisories,
-    },
+    step("fmt", 2, fmt, "formatting").quick(),
+    step("clippy", 15, clippy, "lints, none of them a warning").quick(),
+    step("test", 20, test, "unit and integration tests").quick(),
+    step("doctest", 8, doctest, "the examples in the documentation"),
+    step("docs", 8, docs, "the documentation builds, every link leads somewhere"),
+    step("deny", 12, deny, "licences, sources and bans of all dependencies"),
+    step("advisories", 4, advisories, "no dependency with a known hole"),
+    step("build", 15, build, "the release binary"),
+    step("e2e", 12, e2e, "the release binary from outside, and its pages in a real browser"),
 ];
+
+const fn step(name: &'static str, limit: u64, run: fn(&mut Check) -> Outcome, about: &'static str) -> Step {
+    Step { name, about, limit: minutes(limit), run, quick: false }
+}
+
+impl Step {
+    const fn quick(mut self) -> Self {
+        self.quick = true;
+        self
+    }
+}
 
 /// Runs the chosen steps and prints the table; true if nothing failed.
 pub(crate) fn run(choice: &Choice) -> bool {
@@ -120,8 +104,13 @@ impl Check {
     }
 
     fn cargo(&mut self, args: &[&str]) -> Outcome {
-        let mut command = Command::new("cargo");
+        let mut command = self.cargo_command();
         command.args(args);
+        self.run(command)
+    }
+
+    fn cargo_command(&self) -> Command {
+        let mut command = Command::new("cargo");
         if std::env::var_os("CI").is_some() {
             // A checkout that is built once has no use for the state that makes the next build faster.
             command.env("CARGO_INCREMENTAL", "0");
@@ -129,7 +118,7 @@ impl Check {
         if self.long {
             command.env("JOTGATE_LONG_TESTS", "1");
         }
-        self.run(command)
+        command
     }
 }
 
@@ -161,7 +150,7 @@ fn test(check: &mut Check) -> Outcome {
 }
 
 fn doctest(check: &mut Check) -> Outcome {
-    check.cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--doc"])
+    check.cargo(&["test", "--workspace", "--exclude", "e2e", "--locked", "--no-fail-fast", "--doc"])
 }
 
 fn docs(check: &mut Check) -> Outcome {
@@ -196,6 +185,34 @@ fn deny_check(check: &mut Check, what: &[&str]) -> Outcome {
     };
     let mut command = Command::new(deny);
     command.args(["--all-features", "--locked", "check", "--hide-inclusion-graph"]).args(what);
+    check.run(command)
+}
+
+fn build(check: &mut Check) -> Outcome {
+    check.cargo(&["build", "--release", "--locked", "--package", "jotgate", "--bin", "jotgate"])
+}
+
+/// Tests that need what cannot be installed leave themselves out, one by one.
+fn e2e(check: &mut Check) -> Outcome {
+    let machine = &check.machine;
+    for missing in [
+        machine.debian("chromium", &["chromium"], "a real browser for the pages").err(),
+        machine.debian("node", &["nodejs"], "drives the browser").err(),
+        machine.npm("e2e/browser", "target/e2e/browser").err(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        println!("xtask: {missing}");
+    }
+    test_release(check, &["--lib", "--test", "end_to_end"])
+}
+
+/// Tests of the package `e2e` over the binary that users get: password hashing, time limits and memory are its own.
+fn test_release(check: &mut Check, targets: &[&str]) -> Outcome {
+    let mut command = check.cargo_command();
+    command.args(["test", "--package", "e2e", "--locked", "--no-fail-fast"]).args(targets);
+    command.env("JOTGATE_BIN", "target/release/jotgate");
     check.run(command)
 }
 

@@ -26,6 +26,32 @@ impl Machine {
         self.install(&how, Command::new("rustup").args(["component", "add", component]))
     }
 
+    /// A program of a Debian package; `why` says what it is for.
+    pub(crate) fn debian(&self, program: &str, packages: &[&str], why: &str) -> Result<PathBuf, String> {
+        if let Some(path) = on_path(program) {
+            return Ok(path);
+        }
+        let how = format!("{program} is missing ({why}): install {}", packages.join(" "));
+        if on_path("apt-get").is_none() {
+            return Err(how);
+        }
+        let mut update =
+            as_root().ok_or_else(|| format!("{how} (needs root, or sudo without a password)"))?;
+        update.args(["apt-get", "-q", "update"]);
+        self.install(&how, &mut update)?;
+        let mut install = as_root().ok_or_else(|| how.clone())?;
+        install.args([
+            "DEBIAN_FRONTEND=noninteractive",
+            "apt-get",
+            "-q",
+            "-y",
+            "--no-install-recommends",
+            "install",
+        ]);
+        self.install(&how, install.args(packages))?;
+        on_path(program).ok_or(how)
+    }
+
     /// `cargo deny`: the one on the path, or one built below `target/tools`.
     pub(crate) fn cargo_deny(&self) -> Result<PathBuf, String> {
         if let Some(path) = on_path("cargo-deny") {
@@ -39,6 +65,24 @@ impl Machine {
             self.install(how, Command::new("cargo").args(args))?;
         }
         Ok(path)
+    }
+
+    /// The npm packages that `source/package-lock.json` names, below `target`; nothing of theirs runs at install.
+    pub(crate) fn npm(&self, source: &str, target: &str) -> Result<(), String> {
+        let read = |folder: &str, file: &str| std::fs::read(Path::new(folder).join(file)).unwrap_or_default();
+        let files = ["package.json", "package-lock.json", ".npmrc"];
+        let unchanged = files.iter().all(|file| read(source, file) == read(target, file));
+        // npm writes this file last.
+        if unchanged && Path::new(target).join("node_modules/.package-lock.json").exists() {
+            return Ok(());
+        }
+        let how = format!("the npm packages of {source} are missing: `npm ci` in {target}");
+        self.debian("npm", &["npm"], "to install them").map_err(|missing| format!("{how}; {missing}"))?;
+        let copied = std::fs::create_dir_all(target).and_then(|()| {
+            files.iter().try_for_each(|file| std::fs::write(Path::new(target).join(file), read(source, file)))
+        });
+        copied.map_err(|error| format!("{target}: {error}"))?;
+        self.install(&how, Command::new("npm").args(["ci", "--ignore-scripts"]).current_dir(target))
     }
 
     /// Runs one installing command, saying what and why.
@@ -62,6 +106,17 @@ impl Machine {
             Err(error) => Err(format!("{how} (tried here: {error})")),
         }
     }
+}
+
+/// `env` run by root; arguments are variables and the command. None where this user cannot become root silently.
+fn as_root() -> Option<Command> {
+    if process::output(Command::new("id").arg("-u")).as_deref() == Some("0") {
+        return Some(Command::new("env"));
+    }
+    process::output(Command::new("sudo").args(["-n", "true"]))?;
+    let mut command = Command::new("sudo");
+    command.args(["-n", "env"]);
+    Some(command)
 }
 
 /// Where `program` is, by PATH.
