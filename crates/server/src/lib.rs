@@ -6,4 +6,5 @@ pub mod config;
 pub mod edge;
 pub mod hasher;
 pub mod seal;
+pub mod store;
 pub mod ui;

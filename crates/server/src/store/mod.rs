@@ -1,0 +1,15 @@
+//! Where the records rest: one folder a database, all behind [`jotgate_domain::Store`].
+//!
+//! Here is what backends share: how a row's composite values are written, what a refresh does to the rows
+//! (the rule itself is [`jotgate_domain::refresh::decide`]), and why a database may not be opened. Nothing here
+//! knows HTTP.
+
+mod codec;
+mod lock;
+mod open;
+mod plan;
+pub mod sqlite;
+
+pub use lock::{DataDirLock, lock_data_dir};
+pub use open::OpenError;
+pub use sqlite::Sqlite;

@@ -1,0 +1,223 @@
+//! SQLite inside the process: one file, write-ahead log, `synchronous=FULL`, one writer thread with group commit,
+//! readers beside it. Other processes (the CLI) use the same file at the same time.
+
+mod changes;
+mod connection;
+mod migrate;
+mod reader;
+mod rows;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jotgate_domain::key::StoredKey;
+use jotgate_domain::name::Canonical;
+use jotgate_domain::store::{Applied, Attempt, Attempted, AuditQuery, Lookup, RevocationPage, Revoked};
+use jotgate_domain::{
+    Change, Expect, Session, SessionId, Store, StoreError, Timestamp, User, UserId, audit, refresh,
+};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use self::connection::{Owner, open_error};
+use self::reader::Readers;
+use self::rows::Id;
+use self::writer::Writer;
+use super::OpenError;
+
+/// An SQLite database.
+#[derive(Debug)]
+pub struct Sqlite {
+    // Before the writer: the last connection to close tidies the file up, and that one should be the writer's.
+    readers: Readers,
+    writer: Writer,
+}
+
+impl Sqlite {
+    /// Opens the database at `path`, made with mode 0600 if it is missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`OpenError`], which names the file and the fix.
+    pub fn open(path: &Path, now: Timestamp) -> Result<Self, OpenError> {
+        Self::open_with(path, migrate::MIGRATIONS, now)
+    }
+
+    fn open_with(path: &Path, migrations: &[migrate::Migration], now: Timestamp) -> Result<Self, OpenError> {
+        connection::prepare_file(path)?;
+        let failed = |error: rusqlite::Error| open_error(path, &error);
+        let mut connection = connection::open_writer(path).map_err(failed)?;
+        if matches!(connection::owner(&connection).map_err(failed)?, Owner::Another) {
+            return Err(OpenError::NotOurs { path: path.to_owned() });
+        }
+        if !connection::use_wal(&connection).map_err(failed)? {
+            return Err(OpenError::NoSharedMemory { path: path.to_owned() });
+        }
+        migrate::migrate(&mut connection, path, migrations, now)?;
+        let epoch = Arc::default();
+        let readers = Readers::open(path.to_owned(), Arc::clone(&epoch)).map_err(failed)?;
+        let writer = Writer::start(path.to_owned(), connection, epoch).map_err(|error| OpenError::Io {
+            path: path.to_owned(),
+            doing: "start the writer of",
+            error,
+        })?;
+        Ok(Self { readers, writer })
+    }
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn attempt(&self, attempt: Attempt) -> Result<Attempted, StoreError> {
+        self.writer.write(move |tx| changes::attempt(tx, &attempt)).await
+    }
+
+    async fn refresh(&self, request: refresh::Request) -> Result<refresh::Outcome, StoreError> {
+        self.writer.write(move |tx| changes::refresh(tx, &request)).await
+    }
+
+    async fn apply(&self, changes: Vec<Change>, expect: Vec<Expect>) -> Result<Applied, StoreError> {
+        self.writer.write(move |tx| changes::apply(tx, &changes, &expect)).await
+    }
+
+    async fn user(&self, lookup: Lookup) -> Result<Option<User>, StoreError> {
+        self.readers.point(move |connection| rows::user(connection, &lookup)).await
+    }
+
+    async fn users(&self, after: Option<Canonical>, limit: u32) -> Result<Vec<User>, StoreError> {
+        self.readers
+            .long(move |connection| {
+                let after = after.as_ref().map_or("", Canonical::as_str);
+                connection
+                    .prepare_cached(rows::USERS_AFTER)?
+                    .query_map(params![after, limit], |row| rows::user_at(row, 0))?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn session(&self, id: SessionId, now: Timestamp) -> Result<Option<(Session, User)>, StoreError> {
+        let found = self.readers.point(move |connection| rows::session(connection, id)).await?;
+        Ok(found.filter(|(session, _)| session.is_live(now)))
+    }
+
+    async fn session_by_handle(
+        &self,
+        handle_hash: [u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<(Session, User)>, StoreError> {
+        let found = self.readers.point(move |connection| rows::by_handle(connection, &handle_hash)).await?;
+        Ok(found.map(|found| (found.session, found.user)).filter(|(session, _)| session.is_live(now)))
+    }
+
+    async fn sessions(
+        &self,
+        user: Option<UserId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError> {
+        self.readers
+            .long(move |connection| match user {
+                Some(user) => connection
+                    .prepare_cached(rows::SESSIONS_OF)?
+                    .query_map(params![Id(user.0), now.0, limit], |row| rows::session_at(row, 0))?
+                    .collect(),
+                None => connection
+                    .prepare_cached(rows::SESSIONS)?
+                    .query_map(params![now.0, limit], |row| rows::session_at(row, 0))?
+                    .collect(),
+            })
+            .await
+    }
+
+    async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        self.readers
+            .long(|connection| connection.prepare_cached(rows::KEYS)?.query_map([], rows::key)?.collect())
+            .await
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let name = name.to_owned();
+        self.readers
+            .point(move |connection| {
+                connection.prepare_cached(rows::SETTING)?.query_row([&name], |row| row.get(0)).optional()
+            })
+            .await
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<audit::Entry>, StoreError> {
+        self.readers.long(move |connection| audit_entries(connection, &query)).await
+    }
+
+    async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError> {
+        self.readers.long(move |connection| revocations(connection, cursor)).await
+    }
+
+    async fn changed(&self, seen: u64) -> u64 {
+        self.writer.changed(seen).await
+    }
+
+    async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError> {
+        // In several short transactions, so that other writes come between.
+        let mut gone = self.writer.write(move |tx| changes::sweep_rest(tx, now, keep_audit, batch)).await?;
+        let mut left = batch;
+        while left > 0 {
+            let swept = self.writer.write(move |tx| changes::sweep_sessions(tx, now, left)).await?;
+            gone += u64::from(swept.gone);
+            if swept.seen < left {
+                break;
+            }
+            left -= swept.gone;
+        }
+        Ok(gone)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.readers
+            .point(|connection| {
+                connection
+                    .prepare_cached("SELECT value FROM counters WHERE name = 'status'")?
+                    .query_row([], |_| Ok(()))
+            })
+            .await
+    }
+}
+
+fn audit_entries(connection: &Connection, query: &AuditQuery) -> rusqlite::Result<Vec<audit::Entry>> {
+    let user = query.user.map(|id| Id(id.0));
+    let action = query.action.map(audit::Action::name);
+    let mut entries = match (query.after, user) {
+        (Some(after), user) => {
+            return connection
+                .prepare_cached(rows::AUDIT_AFTER)?
+                .query_map(params![after, user, action, query.limit], rows::entry)?
+                .collect();
+        }
+        (None, Some(user)) => connection
+            .prepare_cached(rows::AUDIT_NEWEST_OF)?
+            .query_map(params![action, query.limit, user], rows::entry)?
+            .collect::<rusqlite::Result<Vec<_>>>()?,
+        (None, None) => connection
+            .prepare_cached(rows::AUDIT_NEWEST)?
+            .query_map(params![action, query.limit], rows::entry)?
+            .collect::<rusqlite::Result<Vec<_>>>()?,
+    };
+    entries.reverse();
+    Ok(entries)
+}
+
+fn revocations(connection: &Connection, cursor: i64) -> rusqlite::Result<RevocationPage> {
+    // One transaction, so that the last position and the rows are of one instant.
+    let transaction = connection.unchecked_transaction()?;
+    let last: i64 = transaction
+        .prepare_cached(rows::REVOCATIONS_LAST)?
+        .query_row([], |row| row.get(0))
+        .optional()?
+        .unwrap_or(0);
+    let after = if cursor > last { 0 } else { cursor };
+    let revoked = transaction
+        .prepare_cached(rows::REVOCATIONS)?
+        .query_map([after], |row| Ok(Revoked { status: row.get(1)?, until: Timestamp(row.get(2)?) }))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    transaction.commit()?;
+    Ok(RevocationPage { cursor: last, revoked })
+}

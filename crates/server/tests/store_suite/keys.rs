@@ -1,0 +1,73 @@
+//! Keys, settings, and the audit trail.
+
+use jotgate_domain::audit::{Action, Actor, Event};
+use jotgate_domain::key::StoredKey;
+use jotgate_domain::store::AuditQuery;
+use jotgate_domain::{Change, SessionId};
+
+use super::fixture::*;
+
+pub(crate) async fn settings_and_keys_are_replaced(store: &DynStore) {
+    let key = |kid: &str, signs_at| StoredKey {
+        kid: kid.to_owned(),
+        algorithm: "EdDSA".to_owned(),
+        sealed: vec![0, 1, 255],
+        published_at: T0,
+        signs_at,
+        gone_at: None,
+    };
+    apply(store, [Change::PutKey(key("a", Some(T0))), Change::PutKey(key("b", None))]).await;
+    apply(store, [Change::PutKey(key("b", Some(after(9))))]).await;
+    let mut keys = store.keys().await.unwrap();
+    keys.sort_by(|a, b| a.kid.cmp(&b.kid));
+    assert_eq!(keys, [key("a", Some(T0)), key("b", Some(after(9)))]);
+    apply(store, [Change::DeleteKey { kid: "a".into() }, Change::DeleteKey { kid: "none".into() }]).await;
+    assert_eq!(store.keys().await.unwrap(), [key("b", Some(after(9)))]);
+
+    assert_eq!(store.setting("x").await.unwrap(), None);
+    for value in ["1", "2"] {
+        apply(store, [Change::PutSetting { name: "x".into(), value: value.into() }]).await;
+        assert_eq!(store.setting("x").await.unwrap().as_deref(), Some(value));
+    }
+}
+
+pub(crate) async fn the_audit_trail_reads_in_order(store: &DynStore) {
+    let alice = user("alice");
+    let event = |n: u64, action, actor, user| Event {
+        at: after(n),
+        action,
+        actor,
+        user,
+        session: Some(SessionId::new(T0, [3; 10])),
+        address: "2001:db8::1".to_owned(),
+        detail: format!("no. {n}"),
+    };
+    let events = [
+        event(1, Action::LoginFailed, Actor::Anonymous, None),
+        event(2, Action::LoginSucceeded, Actor::User(alice.id), Some(alice.id)),
+        event(3, Action::UserDisabled, Actor::Operator, Some(alice.id)),
+        Event { session: None, ..event(4, Action::KeyRotated, Actor::System, None) },
+        event(5, Action::LoginFailed, Actor::Anonymous, Some(alice.id)),
+    ];
+    for event in &events {
+        apply(store, [Change::Audit(event.clone())]).await;
+    }
+    let read = async |query: AuditQuery| -> Vec<Event> {
+        let entries = store.audit(query).await.unwrap();
+        assert!(entries.is_sorted_by_key(|entry| entry.id));
+        entries.into_iter().map(|entry| entry.event).collect()
+    };
+    let all = AuditQuery { limit: 100, ..AuditQuery::default() };
+    assert_eq!(read(all.clone()).await, events);
+    assert_eq!(read(AuditQuery { limit: 2, ..all.clone() }).await, events[3..]);
+    let second = store.audit(all.clone()).await.unwrap()[1].id;
+    assert_eq!(read(AuditQuery { after: Some(second), limit: 2, ..all.clone() }).await, events[2..4]);
+    let of_alice = AuditQuery { user: Some(alice.id), ..all.clone() };
+    assert_eq!(read(of_alice.clone()).await, [&events[1..3], &events[4..]].concat());
+    assert_eq!(read(AuditQuery { after: Some(second), ..of_alice.clone() }).await.len(), 2);
+    let failed = AuditQuery { action: Some(Action::LoginFailed), ..all };
+    assert_eq!(read(failed.clone()).await, [events[0].clone(), events[4].clone()]);
+    assert_eq!(read(AuditQuery { after: Some(second), ..failed }).await, events[4..]);
+    let both = AuditQuery { action: Some(Action::LoginFailed), ..of_alice };
+    assert_eq!(read(both).await, events[4..]);
+}
