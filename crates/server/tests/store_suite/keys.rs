@@ -3,7 +3,7 @@
 use jotgate_domain::audit::{Action, Actor, Event};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::store::AuditQuery;
-use jotgate_domain::{Change, SessionId};
+use jotgate_domain::{Change, Expect, SessionId, StoreError};
 
 use super::fixture::*;
 
@@ -29,6 +29,16 @@ pub(crate) async fn settings_and_keys_are_replaced(store: &DynStore) {
         apply(store, [Change::PutSetting { name: "x".into(), value: value.into() }]).await;
         assert_eq!(store.setting("x").await.unwrap().as_deref(), Some(value));
     }
+    let put = async |expected: Option<&str>| {
+        let expect = Expect::Setting { name: "x".into(), value: expected.map(str::to_owned) };
+        store.apply(vec![Change::PutSetting { name: "x".into(), value: "3".into() }], vec![expect]).await
+    };
+    assert_eq!(put(None).await, Err(StoreError::Conflict));
+    assert_eq!(put(Some("1")).await, Err(StoreError::Conflict));
+    assert!(put(Some("2")).await.is_ok());
+    assert_eq!(store.setting("x").await.unwrap().as_deref(), Some("3"));
+    let absent = Expect::Setting { name: "y".into(), value: None };
+    assert!(store.apply(vec![], vec![absent]).await.is_ok());
 }
 
 pub(crate) async fn the_audit_trail_reads_in_order(store: &DynStore) {

@@ -232,6 +232,7 @@ fn holds(tx: &Tx<'_>, expected: &Expect) -> Result<bool, Failure> {
         Expect::Session(id) => {
             tx.connection.prepare_cached("SELECT 1 FROM sessions WHERE id = ?1")?.exists([Id(id.0)])?
         }
+        Expect::Setting { name, value } => rows::setting(tx.connection, name)? == *value,
     })
 }
 

@@ -137,11 +137,7 @@ impl Store for Sqlite {
 
     async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
         let name = name.to_owned();
-        self.readers
-            .point(move |connection| {
-                connection.prepare_cached(rows::SETTING)?.query_row([&name], |row| row.get(0)).optional()
-            })
-            .await
+        self.readers.point(move |connection| rows::setting(connection, &name)).await
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<audit::Entry>, StoreError> {

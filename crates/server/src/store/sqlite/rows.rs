@@ -100,6 +100,10 @@ fn one_user(connection: &Connection, sql: &str, key: impl ToSql) -> rusqlite::Re
     connection.prepare_cached(sql)?.query_row([key], |row| user_at(row, 0)).optional()
 }
 
+pub(super) fn setting(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    connection.prepare_cached(SETTING)?.query_row([name], |row| row.get(0)).optional()
+}
+
 /// The session with its user, live or not.
 pub(super) fn session(connection: &Connection, id: SessionId) -> rusqlite::Result<Option<(Session, User)>> {
     connection
