@@ -2,6 +2,8 @@
 //!
 //! `cli → app → http → { domain, ui }`; `store` knows neither http nor ui.
 
+#[doc(hidden)]
+pub mod cli;
 pub mod config;
 pub mod edge;
 pub mod hasher;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `jotgate` program; see `jotgate --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    jotgate::cli::main()
+}

@@ -58,6 +58,12 @@ impl Key {
             Set::Named(_) => None,
         }
     }
+
+    /// Whether it is on or off, so that its flag needs no value.
+    #[must_use]
+    pub fn is_switch(&self) -> bool {
+        self.takes == "`true` or `false`"
+    }
 }
 
 const DAY: u64 = 86_400;

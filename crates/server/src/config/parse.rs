@@ -198,7 +198,7 @@ impl Value {
 
     /// `argon2id`, alone or with any of `m=` (KiB), `t=`, `p=` after it.
     pub(super) fn password_hash(&self) -> Result<PasswordHash, Expected> {
-        const EXPECTED: &str = "argon2id, or argon2id,m=19456,t=2,p=1 with m (KiB) from 8 to 1048576 and at least 8 × p, t from 1 to 16, p from 1 to 16";
+        const EXPECTED: &str = "argon2id, or argon2id,m=19456,t=2,p=1 with m (KiB) from 8 to 262144 and at least 8 × p, t and p from 1 to 16, m × t at most 2097152";
         let mut parts = self.text(EXPECTED)?.split([',', ' ', '$']).filter(|part| !part.is_empty());
         if parts.next() != Some("argon2id") {
             return Err(EXPECTED.to_owned());
@@ -214,7 +214,10 @@ impl Value {
                 _ => return Err(EXPECTED.to_owned()),
             }
         }
-        let fits = (8..=1_048_576).contains(&hash.memory_kib)
+        // Beyond this a login costs seconds; the hasher refuses to verify it.
+        let work = u64::from(hash.memory_kib) * u64::from(hash.iterations);
+        let fits = (8..=262_144).contains(&hash.memory_kib)
+            && work <= 2_097_152
             && (1..=16).contains(&hash.iterations)
             && (1..=16).contains(&hash.parallelism)
             && hash.memory_kib >= 8 * hash.parallelism;
@@ -342,6 +345,8 @@ mod tests {
             "bcrypt",
             "argon2id,m=4",
             "argon2id,m=4194304,t=1000",
+            "argon2id,m=524288,t=1",
+            "argon2id,m=262144,t=9",
             "argon2id,x=1",
             "argon2id,m",
             "argon2id,m=16,p=4",
