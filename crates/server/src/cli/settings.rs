@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use super::error::{self, Failure, failed};
+use super::error::{Failure, failed};
 use crate::config::keys::{Default, KEYS, Key};
 use crate::config::{self, File, Flag, Input, Loaded, Source};
 
@@ -73,13 +73,6 @@ impl Settings {
                 Err(failed(format!("cannot read {}{by}: {error}", path.display())))
             }
         }
-    }
-}
-
-/// Tells what works and should not stay so.
-pub(super) fn warn(loaded: &Loaded) {
-    for warning in &loaded.warnings {
-        error::warn(warning);
     }
 }
 

@@ -1,0 +1,15 @@
+//! The real binary, as a person or a script runs it: what it prints, where, and its exit code.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
+mod config;
+mod help;
+mod program;
+mod token;
