@@ -19,7 +19,7 @@ pub(crate) fn decode(text: &[u8]) -> Result<Vec<u8>, Error> {
 
 /// Decodes into a caller's array; text that does not fit is refused.
 pub(crate) fn decode_to<'b>(text: &[u8], out: &'b mut [u8]) -> Result<&'b [u8], Error> {
-    if URL_SAFE_NO_PAD.estimated_decoded_length(text.len()) > out.len() {
+    if text.len() / 4 * 3 + (text.len() % 4).saturating_sub(1) > out.len() {
         return Err(Error::Malformed);
     }
     URL_SAFE_NO_PAD.decode(text, Out::from_slice(out)).map(|bytes| &*bytes).map_err(|_| Error::Malformed)
