@@ -143,7 +143,7 @@ impl Shell {
         let path = std::env::var("PATH").unwrap();
         let mut command = Command::new("bash");
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("JOTGATE_") && name != "JOTGATE_XTASK_COMMAND" {
+            if name.to_string_lossy().starts_with("JOTGATE_") {
                 command.env_remove(name);
             }
         }

@@ -278,7 +278,7 @@ impl Server {
     fn program(&self) -> Command {
         let mut command = Command::new(program::binary());
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("JOTGATE_") && name != "JOTGATE_XTASK_COMMAND" {
+            if name.to_string_lossy().starts_with("JOTGATE_") {
                 command.env_remove(name);
             }
         }

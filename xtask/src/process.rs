@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// Every process of one command carries this variable, so that those whose parent has died are found too.
-const MARK: &str = "JOTGATE_XTASK_COMMAND";
+const MARK: &str = "XTASK_COMMAND";
 
 /// How long a command's own children may outlive it before they are ended.
 const LINGER: Duration = Duration::from_secs(3);

@@ -116,7 +116,7 @@ impl Check {
             command.env("CARGO_INCREMENTAL", "0");
         }
         if self.long {
-            command.env("JOTGATE_LONG_TESTS", "1");
+            command.env("XTASK_LONG", "1");
         }
         command
     }
