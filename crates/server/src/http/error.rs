@@ -13,11 +13,12 @@ use axum::response::{IntoResponse, Response};
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 use jotgate_domain::StoreError;
 use jotgate_domain::store::Unique;
 use serde::Serialize;
 
+use super::Surface;
 use super::log::Note;
 use crate::app::Fault;
 
@@ -506,14 +507,22 @@ impl IntoResponse for OAuthError {
     }
 }
 
-/// Fallback of routers: 404 as a problem.
-pub async fn not_found() -> ApiError {
-    ApiError::new(Code::NotFound)
+/// Fallback of routers: 404, as a page where there could be one.
+pub async fn not_found(uri: Uri) -> Response {
+    fallback(&uri, Code::NotFound)
 }
 
-/// Fallback of routers: 405 as a problem; axum adds `Allow`.
-pub async fn method_not_allowed() -> ApiError {
-    ApiError::new(Code::MethodNotAllowed)
+/// Fallback of routers: 405 likewise; axum adds `Allow`.
+pub async fn method_not_allowed(uri: Uri) -> Response {
+    fallback(&uri, Code::MethodNotAllowed)
+}
+
+fn fallback(uri: &Uri, code: Code) -> Response {
+    if Surface::of(uri.path()).is_page() {
+        PageError::from(code).into_response()
+    } else {
+        ApiError::new(code).into_response()
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
-//! What a request's line in the log says beyond what everybody can see of it.
+//! One line a request: what was asked of which route, how it ended, how long it took, who it was. Never a
+//! query, a body, a header or a secret; a path that no route matched is not repeated either.
+
+use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::response::Response;
+use http::{Method, StatusCode};
 use jotgate_domain::{SessionId, UserId};
 
 /// What a handler knows for the log: a response extension.
@@ -19,4 +24,58 @@ impl Note {
     pub fn of(response: &mut Response) -> &mut Self {
         response.extensions_mut().get_or_insert_default()
     }
+}
+
+/// What is known of a request when its answer leaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'a> {
+    pub(crate) method: &'a Method,
+    /// The pattern that matched, such as `/auth/sessions/{id}`; empty where none did.
+    pub(crate) route: &'a str,
+    pub(crate) status: StatusCode,
+    /// Until the answer's head was there.
+    pub(crate) took: Duration,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) request_id: &'a str,
+    pub(crate) note: Option<&'a Note>,
+}
+
+/// Writes it: an error where it is our fault.
+pub(crate) fn line(line: &Line<'_>) {
+    let note = line.note;
+    let method = if is_known(line.method) { line.method.as_str() } else { "(other)" };
+    macro_rules! write {
+        ($level:ident) => {
+            tracing::$level!(
+                target: crate::log::REQUESTS,
+                method,
+                route = line.route,
+                status = line.status.as_u16(),
+                reason = note.and_then(|n| n.reason),
+                us = u64::try_from(line.took.as_micros()).unwrap_or(u64::MAX),
+                user = note.and_then(|n| n.user).map(display),
+                session = note.and_then(|n| n.session).map(display),
+                address = line.address.map(display),
+                request_id = line.request_id,
+                detail = note.and_then(|n| n.detail.as_deref()),
+            )
+        };
+    }
+    if line.status.is_server_error() { write!(error) } else { write!(info) }
+}
+
+/// A method is any word that the client likes.
+fn is_known(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET
+            | Method::HEAD
+            | Method::POST
+            | Method::PUT
+            | Method::PATCH
+            | Method::DELETE
+            | Method::OPTIONS
+            | Method::TRACE
+            | Method::CONNECT
+    )
 }

@@ -4,12 +4,21 @@
 
 pub mod bearer;
 pub mod body;
+pub mod clear_cookies;
 pub mod client;
 pub mod cookies;
+mod cors;
+pub mod csrf;
 pub mod error;
 pub mod form;
+mod front;
+mod headers;
 pub mod json;
 pub mod log;
 mod site;
+mod surface;
 
+pub use front::{Arrival, Connection, Front, FrontLayer};
+pub use headers::FormAction;
 pub use site::{RenderError, Site};
+pub use surface::Surface;

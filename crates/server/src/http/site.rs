@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::cookies::Cookies;
 use super::error::ErrorPage;
+use super::headers::RequestIds;
 use crate::config::{Config, Origin};
 use crate::edge::Edge;
 
@@ -23,10 +24,11 @@ pub struct Site {
     pub(crate) form_key: hmac::Key,
     pub(crate) error_page: RenderError,
     pub(crate) edge: Edge,
+    pub(crate) request_ids: RequestIds,
 }
 
-/// Renders the page of a refusal as HTML.
-pub type RenderError = fn(&ErrorPage) -> String;
+/// Renders the page of a refusal as HTML; the text is the request's id, to quote.
+pub type RenderError = fn(&ErrorPage, &str) -> String;
 
 impl Site {
     /// `past_domains`: every `cookie.domain` used before. `form_key` signs form tokens: the same on every node,
@@ -53,6 +55,8 @@ impl Site {
             trusted_proxies: config.trusted_proxies.clone(),
             form_key: hmac::Key::new(hmac::HMAC_SHA256, form_key),
             error_page,
+            // Without randomness ids are still unique.
+            request_ids: RequestIds::new(edge.random().unwrap_or_default()),
             edge,
             public_url,
         }
@@ -74,5 +78,20 @@ fn is_loopback(origin: &Origin) -> bool {
 impl fmt::Debug for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Site").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn site(public_url: &str) -> Site {
+        let trusted = |origin| Origin::parse(origin).unwrap();
+        let mut config = Config::default();
+        config.cookie.trusted_origins =
+            ["https://app.example.com", "http://localhost:3000"].map(trusted).to_vec();
+        config.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        let page: RenderError = |page, id| format!("<h1>{} {} {id}</h1>", page.status, page.code);
+        Site::new(&config, trusted(public_url), &[], &[7; 32], page, Edge::system())
     }
 }

@@ -1,0 +1,86 @@
+//! Which part of the server a path belongs to; the layers treat them differently.
+
+/// Parts of the server, by path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    /// `/auth/…`: JSON, for first-party clients.
+    Auth,
+    /// `/auth/verify`: asked by proxies about other requests, with those requests' methods and headers.
+    Verify,
+    /// Keys, metadata, status lists, the feed: for anybody.
+    Public,
+    /// `/oauth/…` endpoints that programs call.
+    OAuth,
+    /// `/admin/api/…`
+    AdminApi,
+    /// Health, metrics, the API's description.
+    Ops,
+    /// What people see in a browser, and what it consists of.
+    Page,
+}
+
+impl Surface {
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        let Some((first, rest)) = path.strip_prefix('/').map(|p| p.split_once('/').unwrap_or((p, ""))) else {
+            return Self::Auth;
+        };
+        match (first, rest) {
+            ("auth", "verify") => Self::Verify,
+            ("auth", "revocations" | "status") => Self::Public,
+            ("auth", rest) if rest.starts_with("status/") => Self::Public,
+            ("auth", _) => Self::Auth,
+            (".well-known", "jwks.json" | "openid-configuration" | "oauth-authorization-server") => {
+                Self::Public
+            }
+            (".well-known", _) => Self::Ops,
+            ("oauth", "authorize" | "logout") => Self::Page,
+            ("oauth", _) => Self::OAuth,
+            ("admin", rest) if rest == "api" || rest.starts_with("api/") => Self::AdminApi,
+            ("healthz" | "readyz" | "metrics" | "openapi.json", "") => Self::Ops,
+            _ => Self::Page,
+        }
+    }
+
+    /// Whether what is refused here is refused with a page.
+    #[must_use]
+    pub const fn is_page(self) -> bool {
+        matches!(self, Self::Page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_its_place() {
+        for (path, surface) in [
+            ("/auth/login", Surface::Auth),
+            ("/auth", Surface::Auth),
+            ("/auth/", Surface::Auth),
+            ("/auth/verify", Surface::Verify),
+            ("/auth/verify/", Surface::Auth),
+            ("/auth/revocations", Surface::Public),
+            ("/auth/status/0", Surface::Public),
+            ("/auth/statuses", Surface::Auth),
+            ("/.well-known/jwks.json", Surface::Public),
+            ("/.well-known/openid-configuration", Surface::Public),
+            ("/.well-known/security.txt", Surface::Ops),
+            ("/oauth/token", Surface::OAuth),
+            ("/oauth/authorize", Surface::Page),
+            ("/admin", Surface::Page),
+            ("/admin/api/users", Surface::AdminApi),
+            ("/admin/apis", Surface::Page),
+            ("/healthz", Surface::Ops),
+            ("/healthz/x", Surface::Page),
+            ("/login", Surface::Page),
+            ("/", Surface::Page),
+            ("//auth/login", Surface::Page),
+            ("*", Surface::Auth),
+            ("", Surface::Auth),
+        ] {
+            assert_eq!(Surface::of(path), surface, "{path}");
+        }
+    }
+}
