@@ -22,8 +22,10 @@ pub enum Purpose {
     Status,
     /// Hashes names and devices into bucket keys ([`crate::throttle::BucketKeys`]).
     Throttle,
-    /// Tags hosted forms and the device cookie.
+    /// Tags hosted forms.
     Forms,
+    /// Tags the cookie of a known device.
+    Devices,
 }
 
 impl MasterKey {
@@ -42,6 +44,7 @@ impl MasterKey {
             Purpose::Status => b"jotgate 1 status".to_vec(),
             Purpose::Throttle => b"jotgate 1 throttle".to_vec(),
             Purpose::Forms => b"jotgate 1 forms".to_vec(),
+            Purpose::Devices => b"jotgate 1 devices".to_vec(),
         };
         info.push(1);
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice()), &info);
@@ -81,6 +84,7 @@ mod tests {
             (Purpose::Status, b"jotgate 1 status"),
             (Purpose::Throttle, b"jotgate 1 throttle"),
             (Purpose::Forms, b"jotgate 1 forms"),
+            (Purpose::Devices, b"jotgate 1 devices"),
         ];
         for (purpose, info) in table {
             let mut expected = [0; 32];

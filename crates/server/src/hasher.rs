@@ -16,6 +16,7 @@ use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use jotgate_domain::password::Password;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -179,7 +180,7 @@ impl Hasher {
     ///
     /// # Errors
     /// [`Busy`], before any work.
-    pub async fn verify(&self, password: &str, phc: Option<&str>) -> Result<bool, Busy> {
+    pub async fn verify(&self, password: &Password, phc: Option<&str>) -> Result<bool, Busy> {
         match phc.and_then(|text| Phc::parse(text).ok()) {
             Some(stored) => {
                 let Phc { algorithm, version, params, salt, output } = stored;
@@ -198,7 +199,7 @@ impl Hasher {
     ///
     /// # Errors
     /// [`Busy`], before any work.
-    pub async fn hash(&self, password: &str, salt: [u8; 16]) -> Result<String, Busy> {
+    pub async fn hash(&self, password: &Password, salt: [u8; 16]) -> Result<String, Busy> {
         let params = self.0.params.clone();
         let made = self.run(password, Algorithm::Argon2id, Version::V0x13, params, salt.to_vec()).await?;
         let PasswordHash { memory_kib, iterations, parallelism } = self.0.configured;
@@ -226,7 +227,7 @@ impl Hasher {
 
     async fn run(
         &self,
-        password: &str,
+        password: &Password,
         algorithm: Algorithm,
         version: Version,
         params: Params,
@@ -323,17 +324,21 @@ fn next(shared: &Shared, arena: &mut Vec<Block>) -> Option<Job> {
 mod tests {
     use super::*;
 
+    fn typed(text: &str) -> Password {
+        Password::typed(text).unwrap()
+    }
+
     const CHEAP: PasswordHash = PasswordHash { memory_kib: 64, iterations: 1, parallelism: 1 };
 
     #[tokio::test]
     async fn a_hash_verifies_its_own_password_only() {
         let hasher = Hasher::start(CHEAP).unwrap();
-        let phc = hasher.hash("correct horse", [7; 16]).await.unwrap();
+        let phc = hasher.hash(&typed("correct horse"), [7; 16]).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{phc}");
-        assert_eq!(hasher.verify("correct horse", Some(&phc)).await, Ok(true));
-        assert_eq!(hasher.verify("correct horsf", Some(&phc)).await, Ok(false));
-        assert_eq!(hasher.verify("correct horse", None).await, Ok(false));
-        assert_eq!(hasher.verify("correct horse", Some("$argon2id$broken")).await, Ok(false));
+        assert_eq!(hasher.verify(&typed("correct horse"), Some(&phc)).await, Ok(true));
+        assert_eq!(hasher.verify(&typed("correct horsf"), Some(&phc)).await, Ok(false));
+        assert_eq!(hasher.verify(&typed("correct horse"), None).await, Ok(false));
+        assert_eq!(hasher.verify(&typed("correct horse"), Some("$argon2id$broken")).await, Ok(false));
         assert!(!hasher.is_outdated(&phc));
         assert!(hasher.is_outdated(&phc.replace("t=1", "t=2")));
     }
@@ -343,7 +348,7 @@ mod tests {
     async fn reads_what_the_reference_implementation_wrote() {
         let phc = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         let hasher = Hasher::start(CHEAP).unwrap();
-        assert_eq!(hasher.verify("password", Some(phc)).await, Ok(true));
+        assert_eq!(hasher.verify(&typed("password"), Some(phc)).await, Ok(true));
     }
 
     #[test]
@@ -384,7 +389,7 @@ mod tests {
             let hasher = hasher.clone();
             tokio::spawn(async move {
                 hasher.0.shared.state.lock().unwrap().hash_micros = u64::from(u32::MAX);
-                hasher.verify("x", None).await
+                hasher.verify(&typed("x"), None).await
             })
         });
         let mut busy = 0;

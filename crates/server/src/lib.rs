@@ -1,12 +1,18 @@
-//! The Jotgate server, also as a library.
+//! The Jotgate server, also as a library: [`Server`] builds an axum router to nest in an application of one's own.
 //!
 //! `cli → app → http → { domain, ui }`; `store` knows neither http nor ui.
 
+pub mod app;
 #[doc(hidden)]
 pub mod cli;
 pub mod config;
 pub mod edge;
 pub mod hasher;
+pub mod http;
 pub mod seal;
+mod server;
 pub mod store;
 pub mod ui;
+
+pub use http::auth::{Claims, CurrentUser};
+pub use server::Server;

@@ -11,22 +11,13 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jotgate_domain::master::{MasterKey, Purpose};
 use zeroize::Zeroizing;
 
 use crate::config::MasterKeySource;
 use crate::edge::Edge;
-
-/// 32 random bytes.
-pub struct MasterKey(Zeroizing<[u8; 32]>);
-
-impl fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MasterKey(…)")
-    }
-}
 
 /// Why there is no master key. Each names the file and what to do.
 #[derive(Debug)]
@@ -72,100 +63,72 @@ impl fmt::Display for MasterKeyError {
 
 impl std::error::Error for MasterKeyError {}
 
-impl MasterKey {
-    /// Reads the key; makes it where there is none and `may_create` (no sealed key exists yet).
-    ///
-    /// # Errors
-    /// [`MasterKeyError`].
-    pub fn open(
-        source: &MasterKeySource,
-        data_dir: &Path,
-        may_create: bool,
-        edge: &Edge,
-    ) -> Result<Self, MasterKeyError> {
-        let own = data_dir.join("master.key");
-        let (path, ours) = match source {
-            MasterKeySource::DataDir => (&own, true),
-            MasterKeySource::File(path) => (path, false),
-        };
-        match File::open(path) {
-            Ok(file) => Self::read(path, file, ours),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && ours && may_create => {
-                Self::create(path, edge)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(MasterKeyError::Missing(path.clone()))
-            }
-            Err(error) => Err(MasterKeyError::Unreadable(path.clone(), error)),
-        }
+/// Reads the key; makes it where there is none and `may_create` (no sealed key exists yet).
+///
+/// # Errors
+/// [`MasterKeyError`].
+pub fn open_master_key(
+    source: &MasterKeySource,
+    data_dir: &Path,
+    may_create: bool,
+    edge: &Edge,
+) -> Result<MasterKey, MasterKeyError> {
+    let own = data_dir.join("master.key");
+    let (path, ours) = match source {
+        MasterKeySource::DataDir => (&own, true),
+        MasterKeySource::File(path) => (path, false),
+    };
+    match File::open(path) {
+        Ok(file) => read(path, file, ours),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && ours && may_create => create(path, edge),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(MasterKeyError::Missing(path.clone())),
+        Err(error) => Err(MasterKeyError::Unreadable(path.clone(), error)),
     }
+}
 
-    fn read(path: &Path, file: File, ours: bool) -> Result<Self, MasterKeyError> {
-        let unreadable = |error| MasterKeyError::Unreadable(path.to_owned(), error);
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            if ours {
-                return Err(MasterKeyError::Mode(path.to_owned(), mode));
-            }
-            // Mounted secrets often cannot have another mode.
-            tracing::warn!(file = %path.display(), mode = format!("{mode:04o}"), "the master key can be read by others");
+fn read(path: &Path, file: File, ours: bool) -> Result<MasterKey, MasterKeyError> {
+    let unreadable = |error| MasterKeyError::Unreadable(path.to_owned(), error);
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        if ours {
+            return Err(MasterKeyError::Mode(path.to_owned(), mode));
         }
-        let mut text = Zeroizing::new(String::new());
-        file.take(1024).read_to_string(&mut text).map_err(unreadable)?;
-        let mut key = Zeroizing::new([0; 32]);
-        match URL_SAFE_NO_PAD.decode_slice(text.trim_end_matches(['\n', '\r']), &mut *key) {
-            Ok(32) => Ok(Self(key)),
-            _ => Err(MasterKeyError::Malformed(path.to_owned())),
-        }
+        // Mounted secrets often cannot have another mode.
+        tracing::warn!(file = %path.display(), mode = format!("{mode:04o}"), "the master key can be read by others");
     }
-
-    /// Written beside its place, synced, then linked into it: a crash leaves a whole file or none, and of two
-    /// first starts at once both use the one that came first.
-    fn create(path: &Path, edge: &Edge) -> Result<Self, MasterKeyError> {
-        let unreadable = |error| MasterKeyError::Unreadable(path.to_owned(), error);
-        let key: Zeroizing<[u8; 32]> =
-            Zeroizing::new(edge.random().map_err(|_| MasterKeyError::NoRandomness)?);
-        let suffix: [u8; 8] = edge.random().map_err(|_| MasterKeyError::NoRandomness)?;
-        let draft = path.with_extension(format!("key.{}", URL_SAFE_NO_PAD.encode(suffix)));
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(unreadable)?;
-        let text = Zeroizing::new(format!("{}\n", URL_SAFE_NO_PAD.encode(*key)));
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-        let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
-        std::fs::remove_file(&draft).map_err(unreadable)?;
-        match linked {
-            Ok(()) => {
-                if let Some(folder) = path.parent() {
-                    File::open(folder).and_then(|folder| folder.sync_all()).map_err(unreadable)?;
-                }
-                Ok(Self(key))
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Self::read(path, File::open(path).map_err(unreadable)?, true)
-            }
-            Err(error) => Err(unreadable(error)),
-        }
+    let mut text = Zeroizing::new(String::new());
+    file.take(1024).read_to_string(&mut text).map_err(unreadable)?;
+    let mut key = Zeroizing::new([0; 32]);
+    match URL_SAFE_NO_PAD.decode_slice(text.trim_end_matches(['\n', '\r']), &mut *key) {
+        Ok(32) => Ok(MasterKey::new(*key)),
+        _ => Err(MasterKeyError::Malformed(path.to_owned())),
     }
+}
 
-    /// A key for one purpose (RFC 5869); `purpose` is part of the installation's format and never changes.
-    ///
-    /// # Errors
-    /// Never: 32 bytes are always to be had of HKDF-SHA256.
-    pub fn derive(&self, purpose: &'static str) -> Result<Zeroizing<[u8; 32]>, Unsealable> {
-        struct Len;
-        impl KeyType for Len {
-            fn len(&self) -> usize {
-                32
+/// Written beside its place, synced, then linked into it: a crash leaves a whole file or none, and of two
+/// first starts at once both use the one that came first.
+fn create(path: &Path, edge: &Edge) -> Result<MasterKey, MasterKeyError> {
+    let unreadable = |error| MasterKeyError::Unreadable(path.to_owned(), error);
+    let key: Zeroizing<[u8; 32]> = Zeroizing::new(edge.random().map_err(|_| MasterKeyError::NoRandomness)?);
+    let suffix: [u8; 8] = edge.random().map_err(|_| MasterKeyError::NoRandomness)?;
+    let draft = path.with_extension(format!("key.{}", URL_SAFE_NO_PAD.encode(suffix)));
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(unreadable)?;
+    let text = Zeroizing::new(format!("{}\n", URL_SAFE_NO_PAD.encode(*key)));
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
+    std::fs::remove_file(&draft).map_err(unreadable)?;
+    match linked {
+        Ok(()) => {
+            if let Some(folder) = path.parent() {
+                File::open(folder).and_then(|folder| folder.sync_all()).map_err(unreadable)?;
             }
+            Ok(MasterKey::new(*key))
         }
-        let mut out = Zeroizing::new([0; 32]);
-        let info = [purpose.as_bytes()];
-        Salt::new(HKDF_SHA256, b"jotgate")
-            .extract(&*self.0)
-            .expand(&info, Len)
-            .and_then(|okm| okm.fill(&mut *out))
-            .map_err(|_| Unsealable)?;
-        Ok(out)
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            read(path, File::open(path).map_err(unreadable)?, true)
+        }
+        Err(error) => Err(unreadable(error)),
     }
 }
 
@@ -186,7 +149,7 @@ impl Sealer {
     /// # Errors
     /// Never for a key of 32 bytes.
     pub fn new(master: &MasterKey) -> Result<Self, Unsealable> {
-        let key = UnboundKey::new(&AES_256_GCM, &*master.derive("seal")?).map_err(|_| Unsealable)?;
+        let key = UnboundKey::new(&AES_256_GCM, &*master.derive(Purpose::Seal)).map_err(|_| Unsealable)?;
         Ok(Self(LessSafeKey::new(key)))
     }
 
@@ -230,7 +193,7 @@ mod tests {
     use super::*;
 
     fn open(dir: &Path, may_create: bool) -> Result<MasterKey, MasterKeyError> {
-        MasterKey::open(&MasterKeySource::DataDir, dir, may_create, &Edge::system())
+        open_master_key(&MasterKeySource::DataDir, dir, may_create, &Edge::system())
     }
 
     #[test]
@@ -238,7 +201,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let made = open(dir.path(), true).unwrap();
         let read = open(dir.path(), false).unwrap();
-        assert_eq!(*made.0, *read.0);
+        assert_eq!(made.derive(Purpose::Seal), read.derive(Purpose::Seal));
         let path = dir.path().join("master.key");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left");
@@ -259,14 +222,14 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), broken, "left as it was");
         }
         std::fs::write(&path, text).unwrap();
-        assert_eq!(*open(dir.path(), true).unwrap().0, *made.0);
+        assert_eq!(open(dir.path(), true).unwrap().derive(Purpose::Seal), made.derive(Purpose::Seal));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(open(dir.path(), true), Err(MasterKeyError::Mode(_, 0o640))));
         let error = open(dir.path(), true).unwrap_err().to_string();
         assert!(error.contains("chmod 600") && error.contains("master.key"), "{error}");
         // The same file mounted from elsewhere is only warned about.
         let elsewhere = MasterKeySource::File(path);
-        assert!(MasterKey::open(&elsewhere, dir.path(), false, &Edge::system()).is_ok());
+        assert!(open_master_key(&elsewhere, dir.path(), false, &Edge::system()).is_ok());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jotgate_domain::token::{self, Mint};
+use jotgate_domain::refresh_token::{Handle, RefreshToken};
+use jotgate_domain::token::{Mint, Token};
 use jotgate_domain::{Session, Timestamp, User};
 use zeroize::Zeroizing;
 
@@ -13,7 +14,7 @@ pub struct Grant {
     pub access_token: Zeroizing<String>,
     /// Seconds.
     pub expires_in: u64,
-    pub refresh_token: Zeroizing<String>,
+    pub refresh_token: RefreshToken,
     /// Seconds until the session's idle or absolute end, whichever is first.
     pub session_expires_in: u64,
     pub session: Session,
@@ -29,12 +30,25 @@ impl std::fmt::Debug for Grant {
 }
 
 impl App {
-    /// Signs an access token of this session; it expires at [`App::access_until`] of `now`.
+    /// The pair for a session whose refresh counter stands at the generation to hand out.
     pub(super) fn grant(
         &self,
         session: Session,
         user: User,
-        refresh_token: Zeroizing<String>,
+        handle: &Handle,
+        now: Timestamp,
+    ) -> Result<Grant, Fault> {
+        let generation = session.refresh.generation;
+        self.grant_generation(session, user, handle, generation, now)
+    }
+
+    /// Signs an access token of this session, and mints its refresh token of `generation`.
+    pub(super) fn grant_generation(
+        &self,
+        session: Session,
+        user: User,
+        handle: &Handle,
+        generation: u32,
         now: Timestamp,
     ) -> Result<Grant, Fault> {
         let number = session
@@ -46,28 +60,24 @@ impl App {
         let mint = Mint {
             issuer: &self.issuer_text,
             audience: &self.audience,
-            jti: &jti,
-            now,
             status_uri: &uri,
             status_index: position.index,
-            policy: &self.config.policy,
+            jti: &jti,
+            now,
         };
-        let ring = self.keys.current();
-        let access_token = ring.sign(&token::access_claims(&user, &session, &mint))?;
+        let (access_token, expires_in) = {
+            let token = Token::new(&user, &session, &self.config.policy, mint);
+            (self.keys.current().sign(&token.claims())?, token.expires_in())
+        };
         let session_until = session.idle_until.min(session.expires_at);
         Ok(Grant {
             access_token: Zeroizing::new(access_token),
-            expires_in: self.config.policy.access_ttl.as_secs(),
-            refresh_token,
+            expires_in,
+            refresh_token: self.refresh_keys.mint(handle, generation),
             session_expires_in: session_until.since(now).as_secs(),
             session,
             user,
             device: None,
         })
-    }
-
-    /// When an access token that is made at `now` expires.
-    pub(super) fn access_until(&self, now: Timestamp) -> Timestamp {
-        Timestamp::from_secs(now.secs()).plus(self.config.policy.access_ttl)
     }
 }

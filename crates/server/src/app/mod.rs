@@ -6,6 +6,7 @@ mod grant;
 mod jobs;
 mod keys;
 mod login;
+mod mail;
 mod open;
 mod password;
 mod refresh;
@@ -16,9 +17,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jotgate_domain::refresh::RefreshKeys;
+use jotgate_domain::refresh_token::RefreshKeys;
 use jotgate_domain::status::Permutation;
 use jotgate_domain::store::{Applied, Change, Expect, Store, StoreError};
+use jotgate_domain::throttle::BucketKeys;
 use jotgate_domain::{Session, Timestamp, User};
 use jotgate_verify::Verifier;
 use zeroize::Zeroizing;
@@ -28,7 +30,7 @@ pub use keys::KeyRing;
 pub use login::{Delivery, LoginError, LoginForm};
 pub use open::OpenError;
 pub use password::ChangePasswordError;
-pub use refresh::{Presented, RefreshError};
+pub use refresh::RefreshError;
 pub use register::{RegisterError, RegisterForm};
 
 use crate::config::{Config, Origin};
@@ -57,7 +59,8 @@ pub struct App {
     refresh_keys: RefreshKeys,
     status: Permutation,
     addresses: addresses::Addresses,
-    bucket_secret: Zeroizing<[u8; 32]>,
+    past_cookie_domains: Vec<String>,
+    buckets: BucketKeys,
     device_key: aws_lc_rs::hmac::Key,
     /// For the form token of the hosted pages.
     form_secret: Zeroizing<[u8; 32]>,

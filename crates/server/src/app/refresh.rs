@@ -2,10 +2,9 @@
 
 use jotgate_domain::refresh::{Outcome, Request};
 use jotgate_domain::session::FIRST_PARTY;
+use jotgate_domain::token::access_until;
 
 use super::{App, Fault, Grant, SignedIn, Visitor};
-
-pub use jotgate_domain::refresh::Presented;
 
 /// Why a refresh was refused.
 #[derive(Debug)]
@@ -27,25 +26,28 @@ impl App {
     /// # Errors
     /// [`RefreshError`].
     pub async fn refresh(&self, visitor: &Visitor, token: &str) -> Result<Grant, RefreshError> {
-        let presented = self.refresh_keys.parse(token).ok_or(RefreshError::Invalid)?;
+        let presented = self.refresh_keys.parse(token).map_err(|_| RefreshError::Invalid)?;
         let now = self.now();
         let policy = &self.config.policy;
         let request = Request {
-            handle_hash: presented.handle_hash(),
-            generation: presented.generation(),
+            handle_hash: presented.handle_hash,
+            generation: presented.generation,
             client_id: FIRST_PARTY.to_owned(),
             now,
             grace: policy.grace,
             idle_ttl: policy.idle_ttl,
-            access_until: self.access_until(now),
+            access_until: access_until(policy, now),
             address: visitor.address.clone(),
             user_agent: visitor.user_agent.clone(),
         };
         match self.store.refresh(request).await? {
-            Outcome::Granted(granted) => {
-                let token = self.refresh_keys.successor(&presented, granted.generation);
-                Ok(self.grant(granted.session, granted.user, token, now)?)
-            }
+            Outcome::Granted(granted) => Ok(self.grant_generation(
+                granted.session,
+                granted.user,
+                &presented.handle,
+                granted.generation,
+                now,
+            )?),
             Outcome::Reused { revoked, .. } => {
                 self.revoked(&revoked);
                 Err(RefreshError::Reused)
@@ -60,8 +62,8 @@ impl App {
     /// # Errors
     /// [`Fault`].
     pub async fn signed_in(&self, token: &str) -> Result<Option<SignedIn>, Fault> {
-        let Some(presented) = self.refresh_keys.parse(token) else { return Ok(None) };
-        let found = self.store.session_by_handle(presented.handle_hash(), self.now()).await?;
+        let Ok(presented) = self.refresh_keys.parse(token) else { return Ok(None) };
+        let found = self.store.session_by_handle(presented.handle_hash, self.now()).await?;
         Ok(found.filter(|(_, user)| user.is_active()).map(|(session, user)| SignedIn { session, user }))
     }
 }

@@ -1,8 +1,9 @@
 //! Logout, the device list and remote sign-out: all end in the same two changes.
 
-use jotgate_domain::audit::{Action, Actor, Event};
-use jotgate_domain::store::{Change, Lookup, Revoked};
-use jotgate_domain::{Session, SessionId, UserId};
+use jotgate_domain::account::{self, By};
+use jotgate_domain::audit::{Action, Actor};
+use jotgate_domain::store::{Lookup, Revoked};
+use jotgate_domain::{Session, SessionId, User, UserId};
 
 use super::{App, Fault, SignedIn, Visitor};
 
@@ -19,20 +20,12 @@ impl App {
         action: Action,
     ) -> Result<bool, Fault> {
         let now = self.now();
-        match self.store.session(id, now).await? {
-            Some((session, _)) if session.user_id == user => {}
+        let owner = match self.store.session(id, now).await? {
+            Some((session, owner)) if session.user_id == user => owner,
             _ => return Ok(false),
-        }
-        let event = Event {
-            at: now,
-            action,
-            actor: Actor::User(user),
-            user: Some(user),
-            session: Some(id),
-            address: visitor.address.clone(),
-            detail: String::new(),
         };
-        self.apply(vec![Change::EndSession(id), Change::Audit(event)], Vec::new()).await?;
+        let by = By { actor: Actor::User(user), at: now, address: visitor.address.clone() };
+        self.apply(account::end_session(&owner, id, action, &by), Vec::new()).await?;
         Ok(true)
     }
 
@@ -43,19 +36,11 @@ impl App {
     pub async fn end_sessions(
         &self,
         visitor: &Visitor,
-        user: UserId,
+        user: &User,
         except: Option<SessionId>,
     ) -> Result<u32, Fault> {
-        let event = Event {
-            at: self.now(),
-            action: Action::SessionRevoked,
-            actor: Actor::User(user),
-            user: Some(user),
-            session: None,
-            address: visitor.address.clone(),
-            detail: if except.is_some() { "all others" } else { "all" }.to_owned(),
-        };
-        let changes = vec![Change::EndSessionsOf { user, except }, Change::Audit(event)];
+        let by = By { actor: Actor::User(user.id), at: self.now(), address: visitor.address.clone() };
+        let changes = account::end_sessions(user, except, Action::SessionRevoked, &by);
         Ok(self.apply(changes, Vec::new()).await?.ended)
     }
 
@@ -81,7 +66,7 @@ impl App {
     ///
     /// # Errors
     /// [`Fault`].
-    pub async fn user(&self, id: UserId) -> Result<Option<jotgate_domain::User>, Fault> {
+    pub async fn user(&self, id: UserId) -> Result<Option<User>, Fault> {
         Ok(self.store.user(Lookup::Id(id)).await?)
     }
 

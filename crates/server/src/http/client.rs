@@ -1,8 +1,11 @@
 //! Where a request comes from. What a client says of its own address is believed only from a trusted proxy.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
 
+use axum::extract::FromRequestParts;
 use http::header::{FORWARDED, HeaderMap, HeaderName, USER_AGENT};
+use http::request::Parts;
 use ipnet::IpNet;
 
 use crate::app::Visitor;
@@ -73,6 +76,16 @@ impl Client {
                 .map(|v| clean(&String::from_utf8_lossy(v.as_bytes()), USER_AGENT_LENGTH))
                 .unwrap_or_default(),
         }
+    }
+}
+
+/// Of the [`Client`] that the outermost layer found.
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let client = parts.extensions.get::<Client>().copied().unwrap_or_default();
+        Ok(client.visitor(&parts.headers))
     }
 }
 

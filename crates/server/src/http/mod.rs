@@ -2,6 +2,8 @@
 //!
 //! Handlers are thin: they name a use case of [`crate::app`] and an answer.
 
+mod answer;
+pub mod auth;
 pub mod bearer;
 pub mod body;
 pub mod clear_cookies;
@@ -15,8 +17,20 @@ mod front;
 mod headers;
 pub mod json;
 pub mod log;
+mod login;
+mod logout;
+mod me;
+mod password;
+pub(crate) mod problem_page;
+mod refresh;
+mod register;
+pub(crate) mod router;
+mod sessions;
 mod site;
 mod surface;
+mod verify;
+mod view;
+mod well_known;
 
 pub use front::{Arrival, Connection, Front, FrontLayer};
 pub use headers::FormAction;

@@ -1,0 +1,77 @@
+//! What goes on beside the requests: following the database, moving on the keys, sweeping what has expired.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::App;
+
+/// Audit entries that are kept.
+const KEEP_AUDIT: u64 = 1_000_000;
+/// Rows of a kind that one sweep removes: short enough to wait behind.
+const SWEEP_BATCH: u32 = 500;
+/// After a failure, before the next try.
+const BACK_OFF: Duration = Duration::from_secs(1);
+
+impl App {
+    /// Runs until dropped.
+    pub async fn run_jobs(self: Arc<Self>) {
+        tokio::join!(self.follow(), self.tick(), self.sweep());
+    }
+
+    /// Takes over what other processes change: revocations and keys.
+    async fn follow(&self) {
+        let (mut seen, mut cursor) = (0, 0);
+        loop {
+            seen = self.store.changed(seen).await;
+            match self.catch_up(cursor).await {
+                Ok(next) => cursor = next,
+                Err(error) => {
+                    tracing::warn!(%error, "the database cannot be followed");
+                    sleep(BACK_OFF).await;
+                    seen = 0;
+                }
+            }
+        }
+    }
+
+    /// Reads the revocation log from `cursor` on, and the keys.
+    pub(super) async fn catch_up(&self, cursor: i64) -> Result<i64, super::OpenError> {
+        let page = self.store.revocations(cursor).await?;
+        self.revoked(&page.revoked);
+        self.reload_keys().await?;
+        Ok(page.cursor)
+    }
+
+    async fn tick(&self) {
+        let mut second = interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut count = 0_u32;
+        loop {
+            second.tick().await;
+            count = count.wrapping_add(1);
+            let moved = if count % 60 == 1 { self.maintain_keys().await } else { self.advance_keys() };
+            if let Err(error) = moved {
+                tracing::error!(%error, "the signing keys cannot be kept up");
+            }
+            if count % 60 == 1 {
+                self.verifier.revocations().forget_expired(self.now().secs());
+            }
+        }
+    }
+
+    async fn sweep(&self) {
+        loop {
+            match self.store.sweep(self.now(), KEEP_AUDIT, SWEEP_BATCH).await {
+                // There is more of it: go on, but let others write in between.
+                Ok(gone) if gone >= u64::from(SWEEP_BATCH) => sleep(Duration::from_millis(50)).await,
+                Ok(_) => sleep(Duration::from_secs(60)).await,
+                Err(error) => {
+                    tracing::warn!(%error, "expired rows cannot be removed");
+                    sleep(Duration::from_secs(60)).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Mails, as files in `DATA_DIR/outbox/`: one RFC 5322 message each, in plain text.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jotgate_domain::User;
+
+use super::{App, Fault};
+
+/// Tells the owner of a proven address that somebody tried to register with it.
+pub(super) fn address_in_use(app: &App, owner: &User) -> Result<(), Fault> {
+    let Some(address) = owner.verified_email() else { return Ok(()) };
+    let issuer = app.issuer();
+    let text = format!(
+        "Somebody tried to register an account with this address at {issuer}.\r\n\r\n\
+         You have one already; its user name is {}. If that was you, sign in at {issuer}/login. \
+         If it was not, you need not do anything.\r\n",
+        owner.username
+    );
+    write(app, address.as_str(), "You already have an account", &text)
+}
+
+fn write(app: &App, to: &str, subject: &str, text: &str) -> Result<(), Fault> {
+    let date = jiff::Timestamp::from_millisecond(app.now().0)
+        .ok()
+        .and_then(|at| jiff::fmt::rfc2822::to_string(&at.to_zoned(jiff::tz::TimeZone::UTC)).ok())
+        .unwrap_or_default();
+    let random = URL_SAFE_NO_PAD.encode(app.edge.random::<12>()?);
+    let message = format!(
+        "Date: {date}\r\nTo: {to}\r\nSubject: {subject}\r\nMessage-ID: <{random}@{}>\r\nMIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=utf-8\r\n\r\n{text}",
+        app.issuer.host
+    );
+    let folder = app.config.data_dir.join("outbox");
+    let path = folder.join(format!("{}-{random}.eml", app.now().0));
+    let written = || -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?.write_all(message.as_bytes())
+    };
+    written().map_err(|error| Fault::Internal(format!("{}: {error}", path.display())))?;
+    tracing::info!(file = %path.display(), subject, "mail written");
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! From a configuration to a running installation.
+
+use std::fmt;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use jotgate_domain::master::Purpose;
+use jotgate_domain::refresh_token::RefreshKeys;
+use jotgate_domain::status::Permutation;
+use jotgate_domain::store::{Change, Store, StoreError};
+use jotgate_domain::throttle::BucketKeys;
+use jotgate_jose::Policy;
+use jotgate_verify::Verifier;
+
+use super::keys::{Keys, OpenKeyError};
+use super::{App, Fault};
+use crate::config::{Config, DatabaseUrl, Origin};
+use crate::edge::Edge;
+use crate::hasher::Hasher;
+use crate::seal::{MasterKeyError, Sealer, open_master_key};
+use crate::store::{self, Sqlite};
+
+/// Id of the key that tags refresh tokens.
+const REFRESH_KEY: u8 = 1;
+/// The setting that holds every `cookie.domain` used before, as a JSON array.
+const COOKIE_DOMAINS: &str = "cookie_domains";
+
+/// Why an installation cannot be opened: one sentence for the operator, naming the file and the fix.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    DataDir(PathBuf, io::Error),
+    Database(store::OpenError),
+    Store(StoreError),
+    MasterKey(MasterKeyError),
+    Keys(OpenKeyError),
+    Other(String),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DataDir(path, error) => write!(f, "data_dir {} cannot be used: {error}", path.display()),
+            Self::Database(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::MasterKey(error) => error.fmt(f),
+            Self::Keys(error) => error.fmt(f),
+            Self::Other(error) => f.write_str(error),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<OpenKeyError> for OpenError {
+    fn from(error: OpenKeyError) -> Self {
+        Self::Keys(error)
+    }
+}
+
+impl From<Fault> for OpenError {
+    fn from(error: Fault) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+impl App {
+    /// Opens the database and the keys, making both on a first start. `issuer` is `public_url`, or what was bound.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is half made.
+    pub async fn open(config: Config, issuer: Origin, edge: Edge) -> Result<Self, OpenError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&config.data_dir)
+            .map_err(|error| OpenError::DataDir(config.data_dir.clone(), error))?;
+        let DatabaseUrl::Sqlite(path) = &config.database_url;
+        let path = path.clone().unwrap_or_else(|| config.data_dir.join("jotgate.db"));
+        let store = Sqlite::open(&path, edge.now()).map_err(OpenError::Database)?;
+        Self::with_store(config, issuer, edge, Arc::new(store)).await
+    }
+
+    /// The same over a store that is open already.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn with_store(
+        config: Config,
+        issuer: Origin,
+        edge: Edge,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, OpenError> {
+        let may_create = store.keys().await?.is_empty();
+        let master = open_master_key(&config.master_key, &config.data_dir, may_create, &edge)
+            .map_err(OpenError::MasterKey)?;
+        let sealer =
+            Sealer::new(&master).map_err(|_| OpenError::Other("no key could be derived".to_owned()))?;
+        let keys = Keys::prepare(&*store, &sealer, &config, &edge).await?;
+
+        let issuer_text = issuer.to_string();
+        let audience = match config.token.audience.as_slice() {
+            [] => vec![issuer_text.clone()],
+            named => named.to_vec(),
+        };
+        let mut policy = Policy::access_token(&issuer_text, "").any_audience();
+        for one in &audience {
+            policy = policy.audience(one);
+        }
+        let verifier = Verifier::new(policy, keys.accepted());
+        let hasher = Hasher::start(config.password).map_err(OpenError::Other)?;
+        let past_cookie_domains = remember_cookie_domain(&*store, config.cookie.domain.as_deref()).await?;
+        let app = Self {
+            issuer,
+            edge,
+            hasher,
+            verifier,
+            issuer_text,
+            audience,
+            keys,
+            sealer,
+            refresh_keys: RefreshKeys::new(REFRESH_KEY, &master.derive(Purpose::Refresh(REFRESH_KEY))),
+            status: Permutation::new(&master.derive(Purpose::Status)),
+            addresses: super::addresses::Addresses::default(),
+            buckets: BucketKeys::new(&master.derive(Purpose::Throttle)),
+            device_key: hmac::Key::new(hmac::HMAC_SHA256, master.derive(Purpose::Devices).as_slice()),
+            form_secret: master.derive(Purpose::Forms),
+            past_cookie_domains,
+            store,
+            config,
+        };
+        // What was revoked before this start is refused from the first request on.
+        app.catch_up(0).await?;
+        Ok(app)
+    }
+
+    /// Every `cookie.domain` that was configured before and is not now: cookies of these scopes are to be cleared.
+    #[must_use]
+    pub fn past_cookie_domains(&self) -> &[String] {
+        &self.past_cookie_domains
+    }
+}
+
+/// Adds the configured domain to those remembered; returns the others.
+async fn remember_cookie_domain(store: &dyn Store, current: Option<&str>) -> Result<Vec<String>, OpenError> {
+    let mut known: Vec<String> = match store.setting(COOKIE_DOMAINS).await? {
+        Some(json) => serde_json::from_str(&json)
+            .map_err(|error| StoreError::Corrupt(format!("setting {COOKIE_DOMAINS}: {error}")))?,
+        None => Vec::new(),
+    };
+    if let Some(current) = current
+        && !known.iter().any(|domain| domain == current)
+    {
+        known.push(current.to_owned());
+        let value = serde_json::Value::from(known.clone()).to_string();
+        store.apply(vec![Change::PutSetting { name: COOKIE_DOMAINS.to_owned(), value }], Vec::new()).await?;
+    }
+    known.retain(|domain| Some(domain.as_str()) != current);
+    Ok(known)
+}

@@ -1,0 +1,98 @@
+//! Changing one's own password: every other session ends, and this one gets a new pair.
+
+use jotgate_domain::account::{self, By};
+use jotgate_domain::audit::Actor;
+use jotgate_domain::name::{Email, Username};
+use jotgate_domain::password::{Password, PasswordError, Rules};
+use jotgate_domain::refresh_token::Handle;
+use jotgate_domain::store::{Attempt, Change, Lookup, StoreError};
+use jotgate_domain::throttle::{Limit, Verdict};
+use jotgate_domain::{Session, User};
+
+use super::{App, Delivery, Fault, Grant, SignedIn, Visitor};
+
+/// Why a password was not changed.
+#[derive(Debug)]
+pub enum ChangePasswordError {
+    /// 401 `invalid_credentials`: the current password is another.
+    WrongPassword,
+    /// 422 `weak_password`.
+    Password(PasswordError),
+    /// 401: the session or the account is not what it was.
+    SessionEnded,
+    Fault(Fault),
+}
+
+impl<F: Into<Fault>> From<F> for ChangePasswordError {
+    fn from(fault: F) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+impl App {
+    /// A password that is being chosen for this user.
+    ///
+    /// # Errors
+    /// [`PasswordError`].
+    pub fn chosen_password(
+        &self,
+        text: &str,
+        username: &Username,
+        email: Option<&Email>,
+    ) -> Result<Password, PasswordError> {
+        // The label that is registered, not `com` or `login`: those stand in good passwords by chance.
+        let registered = self.issuer.host.rsplit('.').nth(1).filter(|label| label.len() >= 4);
+        let service_names: Vec<&str> = std::iter::once("jotgate").chain(registered).collect();
+        let min_length = self.config.policy.password_min_length;
+        Password::chosen(text, &Rules { min_length, service_names: &service_names, username, email })
+    }
+
+    /// # Errors
+    /// [`ChangePasswordError`].
+    pub async fn change_password(
+        &self,
+        visitor: &Visitor,
+        signed_in: SignedIn,
+        current: &str,
+        new: &str,
+        delivery: Delivery,
+    ) -> Result<Grant, ChangePasswordError> {
+        let SignedIn { session, user } = signed_in;
+        let new = self
+            .chosen_password(new, &user.username, user.email.as_ref())
+            .map_err(ChangePasswordError::Password)?;
+        let current = Password::typed(current).map_err(|_| ChangePasswordError::WrongPassword)?;
+
+        let bucket = self.own_bucket(&user);
+        let attempt = Attempt { bucket, limit: Limit::ACCOUNT, lookup: Lookup::Id(user.id), now: self.now() };
+        let attempted = self.store.attempt(attempt).await?;
+        if let Verdict::Refused { retry_after } = attempted.verdict {
+            return Err(Fault::Throttled { retry_after }.into());
+        }
+        let Some(user) = attempted.user.filter(User::is_active) else {
+            return Err(ChangePasswordError::SessionEnded);
+        };
+        if !self.hasher.verify(&current, user.password_hash.as_deref()).await? {
+            return Err(ChangePasswordError::WrongPassword);
+        }
+        let hash = self.hasher.hash(&new, self.edge.random()?).await?;
+
+        let now = self.now();
+        let handle = Handle::new(self.edge.random()?);
+        let by = By { actor: Actor::User(user.id), at: now, address: visitor.address.clone() };
+        let changed =
+            account::change_password(&user, &session, hash, handle.hash(), &self.config.policy, &by);
+        let mut changes = changed.edited.changes;
+        changes.push(Change::ClearThrottle(bucket));
+        let applied = match self.apply(changes, changed.edited.expect).await {
+            Ok(applied) => applied,
+            // Whatever changed (another new password, a logout, a disabled account), asking again is right.
+            Err(StoreError::Conflict) => return Err(ChangePasswordError::SessionEnded),
+            Err(error) => return Err(error.into()),
+        };
+        let session = Session { status: applied.status.first().copied(), ..changed.session };
+        let user = changed.edited.user;
+        let device = self.device_for(delivery, &user)?;
+        Ok(Grant { device, ..self.grant(session, user, &handle, now)? })
+    }
+}

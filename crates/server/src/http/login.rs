@@ -1,0 +1,69 @@
+//! `POST /auth/login`
+
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderMap;
+use serde::Deserialize;
+
+use super::answer;
+use super::error::{ApiError, Code};
+use super::json::Json;
+use crate::app::{Delivery, LoginError, LoginForm, Visitor};
+use crate::server::Server;
+
+#[derive(Deserialize)]
+pub(super) struct Form {
+    username: String,
+    password: String,
+    #[serde(default)]
+    delivery: DeliveryName,
+    scope: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum DeliveryName {
+    #[default]
+    Body,
+    Cookie,
+}
+
+pub(super) async fn post(
+    State(server): State<Server>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Json(form): Json<Form>,
+) -> Result<Response, ApiError> {
+    let delivery = match form.delivery {
+        DeliveryName::Body => Delivery::Body,
+        DeliveryName::Cookie => Delivery::Cookie,
+    };
+    let sent = server.site().cookies.read_or_clear(&headers, "/auth/login")?;
+    // Only a login that replaces the cookies ends the session that they were of.
+    let replaced = match sent.session.filter(|_| delivery == Delivery::Cookie) {
+        Some(token) => server.app().signed_in(token).await?,
+        None => None,
+    };
+    let login = LoginForm {
+        username: &form.username,
+        password: &form.password,
+        delivery,
+        admin: form.scope.as_deref().is_some_and(|scope| scope.split(' ').any(|one| one == "admin")),
+        replaces: replaced.map(|signed_in| signed_in.session.id),
+        device: sent.device,
+    };
+    let grant = server.app().login(&visitor, login).await?;
+    answer::tokens(&server, &grant, delivery)
+}
+
+impl From<LoginError> for ApiError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::InvalidCredentials => Code::InvalidCredentials.into(),
+            LoginError::PasswordTooLong => {
+                Self::new(Code::InvalidRequest).detail("The password is longer than any password can be.")
+            }
+            LoginError::Fault(fault) => fault.into(),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Which path is answered by what: the one list of routes.
+
+use axum::Router;
+use axum::routing::{any, delete, get, post};
+
+use super::{login, logout, me, password, refresh, register, sessions, verify, well_known};
+use crate::server::Server;
+
+/// Every route of the contract that is built.
+pub(crate) fn build(server: &Server) -> Router {
+    Router::new()
+        .route("/auth/register", post(register::post))
+        .route("/auth/login", post(login::post))
+        .route("/auth/refresh", post(refresh::post))
+        .route("/auth/logout", post(logout::post))
+        .route("/auth/me", get(me::get))
+        .route("/auth/sessions", get(sessions::list).delete(sessions::delete_others))
+        .route("/auth/sessions/{id}", delete(sessions::delete_one))
+        .route("/auth/password/change", post(password::change))
+        .route("/auth/verify", any(verify::any))
+        .route("/.well-known/jwks.json", get(well_known::jwks))
+        .route("/.well-known/openid-configuration", get(well_known::metadata))
+        .route("/.well-known/oauth-authorization-server", get(well_known::metadata))
+        .with_state(server.clone())
+}

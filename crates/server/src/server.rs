@@ -1,0 +1,79 @@
+//! The server as a value: the state of its own router, and what an application nests in its own.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::app::{App, OpenError};
+use crate::config::{Config, Origin};
+use crate::edge::Edge;
+use crate::http::{Site, problem_page, router};
+
+/// A running installation and its HTTP surface. Cheap to clone; an application's state gives it out by `FromRef`,
+/// and [`Claims`](crate::Claims) and [`CurrentUser`](crate::CurrentUser) then work in its handlers.
+///
+/// Make it inside a tokio runtime.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    app: Arc<App>,
+    site: Arc<Site>,
+    /// Follows the database and keeps the keys; ends with the last clone.
+    jobs: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.jobs.abort();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("issuer", &self.0.app.issuer()).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Opens the installation that `config` describes, making its database and keys on a first start.
+    /// `public_url` (the issuer) has to be known: it is the configured one, or made of the address that was bound.
+    ///
+    /// # Errors
+    /// [`OpenError`]: one sentence that names the file and the fix.
+    pub async fn open(config: Config, public_url: Origin) -> Result<Self, OpenError> {
+        Ok(Self::new(App::open(config, public_url, Edge::system()).await?))
+    }
+
+    /// The server over an installation that is open already. Its jobs run from now on.
+    #[must_use]
+    pub fn new(app: App) -> Self {
+        let site = Site::new(
+            &app.config,
+            app.issuer.clone(),
+            app.past_cookie_domains(),
+            app.form_secret(),
+            problem_page::render,
+            app.edge.clone(),
+        );
+        let app = Arc::new(app);
+        let jobs = tokio::spawn(Arc::clone(&app).run_jobs());
+        Self(Arc::new(Inner { app, site: Arc::new(site), jobs }))
+    }
+
+    /// Every route of the contract, as a router of its own: merge it into an application's.
+    pub fn router(&self) -> Router {
+        router::build(self)
+    }
+
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.0.app
+    }
+
+    #[must_use]
+    pub fn site(&self) -> &Arc<Site> {
+        &self.0.site
+    }
+}
