@@ -9,6 +9,7 @@ pub mod config;
 pub mod edge;
 pub mod hasher;
 pub mod http;
+pub mod log;
 pub mod seal;
 mod server;
 pub mod store;

@@ -62,9 +62,14 @@ impl Server {
         Self(Arc::new(Inner { app, site: Arc::new(site), jobs }))
     }
 
-    /// Every route of the contract, as a router of its own: merge it into an application's.
+    /// Every route of the contract, to merge into an application's own router.
     pub fn router(&self) -> Router {
-        router::build(self)
+        router::routes(self)
+    }
+
+    /// The whole HTTP surface, 404 and 405 included, for a listener of its own.
+    pub fn standalone(&self) -> Router {
+        router::whole(self)
     }
 
     #[must_use]

@@ -8,6 +8,7 @@ use http::header::{FORWARDED, HeaderMap, HeaderName, USER_AGENT};
 use http::request::Parts;
 use ipnet::IpNet;
 
+use super::Arrival;
 use crate::app::Visitor;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -79,12 +80,12 @@ impl Client {
     }
 }
 
-/// Of the [`Client`] that the outermost layer found.
+/// As the front layer found it.
 impl<S: Sync> FromRequestParts<S> for Visitor {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let client = parts.extensions.get::<Client>().copied().unwrap_or_default();
+        let client = parts.extensions.get::<Arrival>().map(|arrival| arrival.client).unwrap_or_default();
         Ok(client.visitor(&parts.headers))
     }
 }

@@ -1,13 +1,30 @@
 //! Which path is answered by what: the one list of routes.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::routing::{any, delete, get, post};
 
-use super::{login, logout, me, password, refresh, register, sessions, verify, well_known};
+use super::{
+    FrontLayer, clear_cookies, error, login, logout, me, password, refresh, register, sessions, verify,
+    well_known,
+};
 use crate::server::Server;
 
-/// Every route of the contract that is built.
-pub(crate) fn build(server: &Server) -> Router {
+/// Every route of the contract that is built, to merge into an application's.
+pub(crate) fn routes(server: &Server) -> Router {
+    bare(server).layer(FrontLayer::new(Arc::clone(server.site())))
+}
+
+/// The same for a server of its own: what is not among them is answered too.
+pub(crate) fn whole(server: &Server) -> Router {
+    bare(server)
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(FrontLayer::new(Arc::clone(server.site())))
+}
+
+fn bare(server: &Server) -> Router {
     Router::new()
         .route("/auth/register", post(register::post))
         .route("/auth/login", post(login::post))
@@ -22,4 +39,5 @@ pub(crate) fn build(server: &Server) -> Router {
         .route("/.well-known/openid-configuration", get(well_known::metadata))
         .route("/.well-known/oauth-authorization-server", get(well_known::metadata))
         .with_state(server.clone())
+        .merge(clear_cookies::router(Arc::clone(server.site())))
 }
