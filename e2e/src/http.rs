@@ -1,8 +1,10 @@
 //! A small, strict HTTP/1.1 client: it sends exactly the bytes it is given, and takes no answer that is not in form.
 
 use crate::canary::Canaries;
+use crate::tls::Trust;
 use serde_json::Value;
-use std::io::{Read as _, Write as _};
+use std::fmt::Debug;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Client {
     address: String,
+    /// Over TLS, what it trusts.
+    trust: Option<Trust>,
     cookies: Vec<Cookie>,
     canaries: Canaries,
 }
@@ -46,18 +50,34 @@ pub struct Cookie {
     pub attributes: Vec<(String, String)>,
 }
 
+/// There is no answer, or not the whole of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Nobody listens.
+    Refused,
+    /// The connection ended before the first byte of an answer.
+    NoAnswer,
+    /// The connection ended within an answer.
+    BrokenOff,
+}
+
 /// One connection, for bytes that no well-behaved client sends, and for several requests on one connection.
 #[derive(Debug)]
 pub struct Wire {
-    stream: TcpStream,
+    socket: TcpStream,
+    stream: Box<dyn Stream>,
     received: Vec<u8>,
     canaries: Canaries,
 }
 
+trait Stream: Read + Write + Debug + Send {}
+impl<S: Read + Write + Debug + Send> Stream for S {}
+
 impl Client {
-    pub(crate) fn new(url: &str, canaries: Canaries) -> Self {
-        let address = url.strip_prefix("http://").expect("this client speaks no TLS").to_owned();
-        Self { address, cookies: Vec::new(), canaries }
+    pub(crate) fn new(url: &str, trust: Option<Trust>, canaries: Canaries) -> Self {
+        let (scheme, address) = url.split_once("://").expect("a URL");
+        assert_eq!(scheme, if trust.is_some() { "https" } else { "http" });
+        Self { address: address.to_owned(), trust, cookies: Vec::new(), canaries }
     }
 
     /// A request that reads.
@@ -90,11 +110,20 @@ impl Client {
     /// Opens a connection.
     #[must_use]
     pub fn connect(&self) -> Wire {
-        let stream = TcpStream::connect(&self.address).expect("the server listens");
-        stream.set_read_timeout(Some(ANSWER_LIMIT)).unwrap();
-        stream.set_write_timeout(Some(ANSWER_LIMIT)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Wire { stream, received: Vec::new(), canaries: self.canaries.clone() }
+        self.try_connect().expect("the server listens")
+    }
+
+    fn try_connect(&self) -> Result<Wire, Lost> {
+        let socket = TcpStream::connect(&self.address).map_err(|_| Lost::Refused)?;
+        socket.set_read_timeout(Some(ANSWER_LIMIT)).unwrap();
+        socket.set_write_timeout(Some(ANSWER_LIMIT)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        let stream = socket.try_clone().unwrap();
+        let stream: Box<dyn Stream> = match &self.trust {
+            Some(trust) => Box::new(trust.wrap(stream)),
+            None => Box::new(stream),
+        };
+        Ok(Wire { socket, stream, received: Vec::new(), canaries: self.canaries.clone() })
     }
 
     /// Sends these very bytes on a connection of their own and reads one answer.
@@ -182,14 +211,22 @@ impl Request<'_> {
 
     /// Sends the request on a connection of its own. Redirects are not followed.
     pub fn send(self) -> Response {
-        let mut wire = self.client.connect();
+        self.try_send().expect("an answer")
+    }
+
+    /// The same where the server may go away meanwhile.
+    ///
+    /// # Errors
+    /// [`Lost`]; an answer that is whole but out of form still fails the test.
+    pub fn try_send(self) -> Result<Response, Lost> {
+        let mut wire = self.client.try_connect()?;
         wire.write(&self.bytes());
-        let response = wire.read(&self.method).expect("an answer");
+        let response = wire.read(&self.method)?;
         wire.expect_end();
         if self.with_cookies {
             self.client.take_cookies(&response);
         }
-        response
+        Ok(response)
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -317,35 +354,36 @@ impl Wire {
     /// Sends these bytes. A server that has closed the connection is no failure: its answer tells.
     pub fn write(&mut self, bytes: &[u8]) {
         self.canaries.learn(bytes);
-        let _ = self.stream.write_all(bytes);
+        let _ = self.stream.write_all(bytes).and_then(|()| self.stream.flush());
     }
 
     /// Says that nothing more will be sent.
     pub fn end_writing(&mut self) {
-        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        let _ = self.socket.shutdown(std::net::Shutdown::Write);
     }
 
-    /// Reads one answer to a request of this method; `None` where the connection ends without one.
+    /// Reads one answer to a request of this method. Whatever RFC 9112 does not allow in it fails the test, and so
+    /// does ten seconds without a byte.
     ///
-    /// Fails on whatever RFC 9112 does not allow, and where no answer comes in ten seconds.
-    pub fn read(&mut self, method: &str) -> Option<Response> {
+    /// # Errors
+    /// [`Lost`] where the connection ends too early.
+    pub fn read(&mut self, method: &str) -> Result<Response, Lost> {
         let end_of_head = loop {
             if let Some(at) = find(&self.received, b"\r\n\r\n") {
                 break at;
             }
             if !self.receive() {
-                assert!(self.received.is_empty(), "an answer broke off: {}", shown(&self.received));
-                return None;
+                return Err(if self.received.is_empty() { Lost::NoAnswer } else { Lost::BrokenOff });
             }
         };
         let rest = self.received.split_off(end_of_head + 4);
         let head = std::mem::replace(&mut self.received, rest);
         let (status, headers) = parse_head(&head[..end_of_head]);
-        let body = self.read_body(method, status, &headers);
+        let body = self.read_body(method, status, &headers)?;
         let response = Response { status, headers, body };
         self.canaries.learn(&head);
         self.canaries.learn(&response.body);
-        Some(response)
+        Ok(response)
     }
 
     /// Fails unless the connection ends without a further byte.
@@ -354,7 +392,12 @@ impl Wire {
         assert!(self.received.is_empty(), "bytes after the answer: {}", shown(&self.received));
     }
 
-    fn read_body(&mut self, method: &str, status: u16, headers: &[(String, String)]) -> Vec<u8> {
+    fn read_body(
+        &mut self,
+        method: &str,
+        status: u16,
+        headers: &[(String, String)],
+    ) -> Result<Vec<u8>, Lost> {
         let one = |name: &str| {
             let mut values = headers.iter().filter(|(is, _)| is == name).map(|(_, value)| value.as_str());
             let value = values.next();
@@ -365,7 +408,7 @@ impl Wire {
         assert!(length.is_none() || coding.is_none(), "content-length and transfer-encoding");
         if method == "HEAD" || (100..200).contains(&status) || matches!(status, 204 | 304) {
             assert!(status == 304 || method == "HEAD" || length.is_none(), "{status} with a length");
-            return Vec::new();
+            return Ok(Vec::new());
         }
         if let Some(length) = length {
             assert!(length.bytes().all(|byte| byte.is_ascii_digit()), "content-length: {length}");
@@ -374,33 +417,37 @@ impl Wire {
         assert_eq!(coding, Some("chunked"), "an answer must say how long it is");
         let mut body = Vec::new();
         loop {
-            let line = self.read_line();
+            let line = self.read_line()?;
             let size = usize::from_str_radix(&line, 16).unwrap_or_else(|_| panic!("chunk size: {line}"));
-            body.extend(self.read_exactly(size));
-            assert!(self.read_line().is_empty(), "a chunk must end with a line end");
+            body.extend(self.read_exactly(size)?);
+            assert!(self.read_line()?.is_empty(), "a chunk must end with a line end");
             if size == 0 {
-                return body;
+                return Ok(body);
             }
         }
     }
 
-    fn read_line(&mut self) -> String {
+    fn read_line(&mut self) -> Result<String, Lost> {
         let end = loop {
             if let Some(at) = find(&self.received, b"\r\n") {
                 break at;
             }
-            assert!(self.receive(), "an answer broke off");
+            self.receive_more()?;
         };
-        let line = self.read_exactly(end + 2);
-        String::from_utf8(line[..end].to_vec()).expect("text")
+        let line = self.read_exactly(end + 2)?;
+        Ok(String::from_utf8(line[..end].to_vec()).expect("text"))
     }
 
-    fn read_exactly(&mut self, length: usize) -> Vec<u8> {
+    fn read_exactly(&mut self, length: usize) -> Result<Vec<u8>, Lost> {
         while self.received.len() < length {
-            assert!(self.receive(), "an answer broke off");
+            self.receive_more()?;
         }
         let rest = self.received.split_off(length);
-        std::mem::replace(&mut self.received, rest)
+        Ok(std::mem::replace(&mut self.received, rest))
+    }
+
+    fn receive_more(&mut self) -> Result<(), Lost> {
+        if self.receive() { Ok(()) } else { Err(Lost::BrokenOff) }
     }
 
     /// Takes in what has come; false at the end of the connection.
@@ -473,7 +520,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
             String::from_utf8(request).unwrap()
         });
-        use_client(&mut Client::new(&url, Canaries::default()));
+        use_client(&mut Client::new(&url, None, Canaries::default()));
         server.join().unwrap()
     }
 

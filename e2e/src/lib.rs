@@ -30,8 +30,9 @@ pub mod documents;
 mod http;
 mod program;
 mod server;
+mod tls;
 
-pub use http::{Client, Cookie, Request, Response, Wire};
+pub use http::{Client, Cookie, Lost, Request, Response, Wire};
 pub use program::binary;
 pub use server::{Options, Server};
 

@@ -3,6 +3,7 @@
 use crate::canary::Canaries;
 use crate::http::Client;
 use crate::program;
+use crate::tls::{self, Trust};
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
@@ -25,6 +26,7 @@ pub struct Options {
     arguments: Vec<String>,
     config: Option<String>,
     memory_limit_mib: u64,
+    tls: bool,
 }
 
 /// A running server with a data folder of its own.
@@ -32,6 +34,7 @@ pub struct Options {
 pub struct Server {
     options: Options,
     folder: TempDir,
+    trust: Option<Trust>,
     process: Option<Process>,
     url: String,
     log: Arc<Mutex<Vec<String>>>,
@@ -46,7 +49,13 @@ struct Process {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { environment: Vec::new(), arguments: Vec::new(), config: None, memory_limit_mib: 256 }
+        Self {
+            environment: Vec::new(),
+            arguments: Vec::new(),
+            config: None,
+            memory_limit_mib: 256,
+            tls: false,
+        }
     }
 }
 
@@ -72,6 +81,13 @@ impl Options {
         self
     }
 
+    /// HTTPS in the server itself, with a certificate for 127.0.0.1 that only this server's clients trust.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self.env("JOTGATE_TLS_CERT", "tls.crt").env("JOTGATE_TLS_KEY", "tls.key")
+    }
+
     /// The most resident memory that the server may ever have had, in MiB (256 unless told).
     #[must_use]
     pub fn memory_limit_mib(mut self, limit: u64) -> Self {
@@ -86,9 +102,11 @@ impl Options {
         if let Some(toml) = &self.config {
             std::fs::write(folder.path().join("jotgate.toml"), toml).unwrap();
         }
+        let trust = self.tls.then(|| tls::write_certificate(folder.path()));
         let mut server = Server {
             options: self,
             folder,
+            trust,
             process: None,
             url: String::new(),
             log: Arc::default(),
@@ -121,7 +139,13 @@ impl Server {
     /// A client without cookies.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::new(&self.url, self.canaries.clone())
+        Client::new(&self.url, self.trust.clone(), self.canaries.clone())
+    }
+
+    /// Puts a new certificate in place of the running server's; clients made from now on trust only that one.
+    pub fn renew_certificate(&mut self) {
+        assert!(self.trust.is_some(), "the server was started without TLS");
+        self.trust = Some(tls::write_certificate(self.folder.path()));
     }
 
     /// The folder in which the server was started; its data are in `jotgate-data` there.
@@ -327,7 +351,8 @@ impl Drop for Server {
 
 /// A line of the log that must not be there, and why.
 fn judge_line(line: &str, canaries: &Canaries) -> Result<(), &'static str> {
-    if line.contains("panicked at") {
+    // As Rust prints it, and as the server logs it.
+    if ["panicked at", "jotgate::panic", "panic at "].iter().any(|sign| line.contains(sign)) {
         return Err("the server panicked");
     }
     if canaries.found_in(line).is_some() {
@@ -370,6 +395,10 @@ mod tests {
             (r#"{"level":"INFO","route":"/auth/login"}"#, Ok(())),
             (r#"{"level":"INFO","body":"correct horse"}"#, Err("a secret is in the log")),
             ("thread 'main' panicked at src/main.rs:1:1:", Err("the server panicked")),
+            (
+                r#"{"level":"ERROR","target":"jotgate::panic","place":"src/main.rs:1"}"#,
+                Err("the server panicked"),
+            ),
             ("INFO started", Err("a line of the log is no JSON")),
             ("[]", Err("a line of the log is no JSON")),
         ] {
