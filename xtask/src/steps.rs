@@ -155,7 +155,7 @@ fn doctest(check: &mut Check) -> Outcome {
 
 fn docs(check: &mut Check) -> Outcome {
     let mut command = Command::new("cargo");
-    command.args(["doc", "--workspace", "--locked", "--no-deps", "--document-private-items"]);
+    command.args(["doc", "--workspace", "--locked", "--no-deps"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     check.run(command)
 }

@@ -1,7 +1,7 @@
 //! Whether a request that changes something comes from where it should: Fetch Metadata, `Origin`, and for the
 //! hosted forms a token.
 //!
-//! The decision is one pure function, [`decide`]; [`super::front`] applies it before any handler runs. GET and
+//! The decision is one pure function, [`decide`]; `http::front` applies it before any handler runs. GET and
 //! HEAD never change state and are never asked.
 
 use aws_lc_rs::hmac;

@@ -328,7 +328,7 @@ impl From<crate::edge::NoRandomness> for ApiError {
     }
 }
 
-/// A refusal shown as a page. Its text is rendered by the function that [`super::Site::error_page`] names,
+/// A refusal shown as a page. Its text is rendered by the function that `Site::error_page` names,
 /// when the response leaves.
 #[derive(Debug)]
 pub struct PageError(ApiError);

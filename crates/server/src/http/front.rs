@@ -52,7 +52,7 @@ pub struct Arrival {
     pub client: Client,
 }
 
-/// What a connection knows of a request: a request extension set by [`crate::serve`].
+/// What a connection knows of a request: a request extension set by `crate::serve`.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
     pub peer: SocketAddr,

@@ -24,7 +24,7 @@ const SPLIT_AT: usize = 32;
 
 /// Verify tokens with published keys, without asking the server
 ///
-/// Prints one JSON object a token: {"valid":true,"claims":{…}} or {"valid":false,"error":"<code>","detail":"…"}.
+/// Prints one JSON object a token: {"valid":true,"claims":{…}} or {"valid":false,"error":"CODE","detail":"…"}.
 /// The whole access-token policy applies (RFC 9068): signature, type, times, required claims, and issuer and
 /// audience where they are given. Revocations are not looked at. Exit code 0 only if all are valid.
 #[derive(Debug, Args)]
