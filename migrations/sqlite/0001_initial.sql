@@ -6,7 +6,7 @@ CREATE TABLE users (
   username            TEXT    NOT NULL,
   username_canonical  TEXT    NOT NULL UNIQUE,
   email               TEXT,
-  email_canonical     TEXT    UNIQUE,
+  email_canonical     TEXT,
   email_verified_at   INTEGER,
   password_hash       TEXT,
   password_changed_at INTEGER,
@@ -17,6 +17,9 @@ CREATE TABLE users (
   version             INTEGER NOT NULL,
   CHECK ((email IS NULL) = (email_canonical IS NULL))
 ) STRICT;
+
+-- An address belongs to whoever proved it; until then anybody may have typed it.
+CREATE UNIQUE INDEX users_email ON users (email_canonical) WHERE email_verified_at IS NOT NULL;
 
 CREATE TABLE sessions (
   id               BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),

@@ -36,13 +36,7 @@ pub struct Registration {
 /// A registration to be written.
 #[derive(Clone, Debug)]
 pub struct Registered {
-    /// The row as it is written.
     pub user: User,
-    /// What the caller is shown: the address that they typed, unproven, whether or not it is in use.
-    ///
-    /// Until it is proven, no other answer may show an account's address to whoever signs in to it: it would
-    /// tell the two cases apart.
-    pub shown: User,
     pub mail: Option<Mail>,
     pub changes: Vec<Change>,
 }
@@ -60,8 +54,8 @@ pub enum Mail {
 /// Decides on a registration. `by_name` and `by_email` are the users that the canonical name and address belong
 /// to now; where the store then says [`crate::StoreError::Taken`], read them again and decide again.
 ///
-/// An address in use does not stop the registration and is not taken from its owner: the account comes to be
-/// without an address. Without that, trying the name a second time (409 or not) would tell whether it is in use.
+/// An address in use does not stop the registration, and the account keeps it as typed: an address is its owner's
+/// by proof only, so it takes nothing from them, and no answer, now or later, tells the two cases apart.
 ///
 /// # Errors
 /// [`UsernameTaken`].
@@ -74,7 +68,7 @@ pub fn decide(
         return Err(UsernameTaken);
     }
     let Registration { id, username, email, password_hash, now, address } = registration;
-    let shown = User {
+    let user = User {
         id,
         username,
         email: email.clone(),
@@ -89,10 +83,6 @@ pub fn decide(
     };
     let in_use =
         by_email.and_then(|owner| owner.email.clone().map(|to| Mail::EmailInUse { to, owner: owner.id }));
-    let user = match in_use {
-        Some(_) => User { email: None, ..shown.clone() },
-        None => shown.clone(),
-    };
     let event = Event {
         at: now,
         action: Action::UserRegistered,
@@ -106,6 +96,5 @@ pub fn decide(
         mail: in_use.or_else(|| email.map(|to| Mail::VerifyEmail { to, user: id })),
         changes: vec![Change::CreateUser(user.clone()), Change::Audit(event)],
         user,
-        shown,
     })
 }

@@ -24,7 +24,8 @@ pub enum Lookup {
     Id(UserId),
     /// By the canonical form of the user name.
     Name(Canonical),
-    /// By the canonical form of an address, verified or not; the rule decides what it is good for.
+    /// By the canonical form of an address that its user proved. One that was only typed finds nobody: it is
+    /// anybody's, and several users may have typed it.
     Email(Canonical),
 }
 

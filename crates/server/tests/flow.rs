@@ -272,3 +272,41 @@ async fn a105_use_never_extends_a_session_beyond_its_absolute_end() {
     site.clock.pass(Duration::from_secs(1));
     assert_eq!(site.refresh(&last.tokens().refresh).await.code(), "invalid_refresh_token");
 }
+
+#[tokio::test]
+async fn a54_an_address_in_use_is_answered_like_any_and_its_owner_is_told() {
+    use jotgate_domain::store::{Change, Lookup, Store as _};
+    let site = Site::new().await;
+    site.register("owner").await;
+    let store = &site.server.app().store;
+    let name = jotgate_domain::name::Username::parse("owner").unwrap().canonical();
+    let mut owner = store.user(Lookup::Name(name)).await.unwrap().unwrap();
+    owner.email = Some(jotgate_domain::name::Email::parse("owner@example.com").unwrap());
+    owner.email_verified_at = Some(site.server.app().now());
+    owner.version += 1;
+    store.apply(vec![Change::UpdateUser(owner)], vec![]).await.unwrap();
+
+    let register = |name: &str, email: &str| {
+        let body = json!({"username": name, "password": PASSWORD, "email": email});
+        site.post("/auth/register", &body)
+    };
+    let free = register("eve", "eve@example.com").send().await;
+    let used = register("mal", "Owner@example.com").send().await;
+    assert_eq!((free.status, used.status), (201, 201));
+    let shape = |answer: &support::Answer| {
+        let user = answer.json()["user"].clone();
+        user.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(shape(&free), shape(&used));
+    assert_eq!(used.json()["user"]["email"], "Owner@example.com");
+    // Each can sign in, so nothing differs later either; only the owner gets a mail.
+    for (name, email) in [("eve", "eve@example.com"), ("mal", "Owner@example.com")] {
+        let user = site.login(name).await.json()["user"].clone();
+        assert_eq!((&user["email"], &user["email_verified"]), (&json!(email), &json!(false)));
+    }
+    let outbox: Vec<_> = std::fs::read_dir(site.dir.path().join("outbox")).unwrap().collect();
+    assert_eq!(outbox.len(), 1);
+    let mail = std::fs::read_to_string(outbox[0].as_ref().unwrap().path()).unwrap();
+    assert!(mail.contains("To: owner@example.com\r\n") && mail.contains("user name is owner"), "{mail}");
+    assert!(!mail.contains("mal"), "a172 nothing that the stranger typed is in it");
+}

@@ -48,8 +48,6 @@ impl<F: Into<Fault>> From<F> for RegisterError {
 }
 
 impl App {
-    /// The new user as they are to be shown.
-    ///
     /// # Errors
     /// [`RegisterError`].
     pub async fn register(&self, visitor: &Visitor, form: RegisterForm<'_>) -> Result<User, RegisterError> {
@@ -94,7 +92,7 @@ impl App {
                     if let (Some(Mail::EmailInUse { .. }), Some(owner)) = (registered.mail, &by_email) {
                         mail::address_in_use(self, owner)?;
                     }
-                    return Ok(registered.shown);
+                    return Ok(registered.user);
                 }
                 // Somebody took one of them meanwhile: look again.
                 Err(StoreError::Taken(Unique::Username | Unique::Email)) => {}

@@ -53,6 +53,10 @@ pub(crate) fn user(name: &str) -> User {
     }
 }
 
+pub(crate) fn proven(address: &str, user: User) -> User {
+    User { email: email(address), email_verified_at: Some(after(1)), ..user }
+}
+
 pub(crate) fn email(text: &str) -> Option<Email> {
     Some(Email::from_stored(text.to_owned()))
 }

@@ -22,6 +22,7 @@ macro_rules! store_suite {
     ($store:path) => {
         $crate::store_suite!(@each $store:
             a_user_is_found_by_id_name_and_email
+            an_unproven_address_is_nobodys
             a_user_reads_back_as_it_was_written
             names_and_addresses_are_unique
             a_user_without_address_is_no_obstacle

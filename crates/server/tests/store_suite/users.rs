@@ -9,7 +9,7 @@ use serde_json::json;
 use super::fixture::*;
 
 pub(crate) async fn a_user_is_found_by_id_name_and_email(store: &DynStore) {
-    let alice = User { email: email("Alice@Example.org"), ..user("Alice") };
+    let alice = proven("Alice@Example.org", user("Alice"));
     let bob = user("bob");
     apply(store, [Change::CreateUser(alice.clone()), Change::CreateUser(bob.clone())]).await;
     let by = async |lookup| store.user(lookup).await.unwrap();
@@ -45,22 +45,37 @@ pub(crate) async fn a_user_reads_back_as_it_was_written(store: &DynStore) {
 }
 
 pub(crate) async fn names_and_addresses_are_unique(store: &DynStore) {
-    let alice = User { email: email("a@example.org"), ..user("alice") };
+    let alice = proven("a@example.org", user("alice"));
     let bob = user("bob");
     apply(store, [Change::CreateUser(alice.clone()), Change::CreateUser(bob.clone())]).await;
     let refused = async |change| store.apply(vec![change], vec![]).await.unwrap_err();
     let other = User { username: user("ALICE").username, ..user("x") };
     assert_eq!(refused(Change::CreateUser(other)).await, StoreError::Taken(Unique::Username));
-    let other = User { email: email("A@EXAMPLE.org"), ..user("carol") };
+    let other = proven("A@EXAMPLE.org", user("carol"));
     assert_eq!(refused(Change::CreateUser(other)).await, StoreError::Taken(Unique::Email));
     let renamed = User { username: alice.username.clone(), version: 2, ..bob.clone() };
     assert_eq!(refused(Change::UpdateUser(renamed)).await, StoreError::Taken(Unique::Username));
-    let moved = User { email: alice.email.clone(), version: 2, ..bob.clone() };
+    let moved = User { version: 2, ..proven("a@example.org", bob.clone()) };
     assert_eq!(refused(Change::UpdateUser(moved)).await, StoreError::Taken(Unique::Email));
     // The same id again is no name that somebody has.
     let twin = User { username: user("twin").username, email: None, ..alice.clone() };
     assert_eq!(refused(Change::CreateUser(twin)).await, StoreError::Conflict);
     assert_eq!(store.users(None, 10).await.unwrap(), [alice, bob]);
+}
+
+/// A stranger who types somebody's address takes nothing from them, before or after they prove it.
+pub(crate) async fn an_unproven_address_is_nobodys(store: &DynStore) {
+    let squatter = User { email: email("a@example.org"), ..user("squatter") };
+    let owner = User { email: email("a@example.org"), ..user("owner") };
+    apply(store, [Change::CreateUser(squatter.clone()), Change::CreateUser(owner.clone())]).await;
+    let lookup = Lookup::Email(email("a@example.org").unwrap().canonical());
+    assert_eq!(store.user(lookup.clone()).await.unwrap(), None);
+    let owner = User { version: 2, ..proven("a@example.org", owner) };
+    apply(store, [Change::UpdateUser(owner.clone())]).await;
+    assert_eq!(store.user(lookup.clone()).await.unwrap(), Some(owner));
+    let late = User { version: 2, ..proven("a@example.org", squatter) };
+    let refused = store.apply(vec![Change::UpdateUser(late)], vec![]).await.unwrap_err();
+    assert_eq!(refused, StoreError::Taken(Unique::Email));
 }
 
 pub(crate) async fn a_user_without_address_is_no_obstacle(store: &DynStore) {

@@ -34,8 +34,11 @@ const SESSION_COLUMNS: usize = 18;
 pub(super) const USER_BY_ID: &str = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = ?1");
 pub(super) const USER_BY_NAME: &str =
     concat!("SELECT ", user_columns!(), " FROM users u WHERE u.username_canonical = ?1");
-pub(super) const USER_BY_EMAIL: &str =
-    concat!("SELECT ", user_columns!(), " FROM users u WHERE u.email_canonical = ?1");
+pub(super) const USER_BY_EMAIL: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    " FROM users u WHERE u.email_canonical = ?1 AND u.email_verified_at IS NOT NULL"
+);
 pub(super) const USERS_AFTER: &str = concat!(
     "SELECT ",
     user_columns!(),
