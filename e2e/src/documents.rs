@@ -1,4 +1,4 @@
-//! Runs the commands of the documentation and compares what it says they print.
+//! Runs the commands of the documentation and compares what it says they print; follows its links to other files.
 //!
 //! An HTML comment, which no reader sees, stands on a line of its own before each block of shell commands:
 //!
@@ -55,9 +55,50 @@ enum Kind {
 pub fn run(path: &str) -> usize {
     let markdown =
         std::fs::read_to_string(program::root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    for link in links(&markdown) {
+        if let Err(problem) = follow(path, &markdown, &link) {
+            panic!("{path}: the link {link}: {problem}");
+        }
+    }
     let blocks = blocks(&markdown).unwrap_or_else(|problem| panic!("{path}:{problem}"));
     let ran = run_blocks(&blocks, Shell::start(program::binary()));
     ran.unwrap_or_else(|(line, problem)| panic!("{path}:{line}: {problem}"))
+}
+
+/// Where links and images of a document lead, outside code.
+fn links(markdown: &str) -> Vec<String> {
+    static LINK: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r#"\]\(([^()\s]+)\)|(?:src|href)="([^"]+)""#).unwrap());
+    static CODE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?s)```.*?```|`[^`\n]*`").unwrap());
+    let prose = CODE.replace_all(markdown, "");
+    let targets = LINK.captures_iter(&prose).filter_map(|link| link.get(1).or(link.get(2)));
+    targets.map(|target| target.as_str().to_owned()).collect()
+}
+
+/// A link within the repository must lead to a file, and to a heading of it; others are not followed.
+fn follow(path: &str, markdown: &str, link: &str) -> Result<(), String> {
+    if link.contains("://") || link.starts_with("mailto:") {
+        return Ok(());
+    }
+    let (file, heading) = link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+    let target = program::root().join(path).parent().expect("a folder").join(file);
+    if !file.is_empty() && !target.exists() {
+        return Err("there is no such file".to_owned());
+    }
+    let Some(heading) = heading else { return Ok(()) };
+    let text = if file.is_empty() {
+        markdown.to_owned()
+    } else {
+        std::fs::read_to_string(&target).unwrap_or_default()
+    };
+    let found = text.lines().filter(|line| line.starts_with('#')).any(|line| anchor(line) == heading);
+    if found { Ok(()) } else { Err("there is no such heading".to_owned()) }
+}
+
+/// The anchor that forges make of a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
 }
 
 /// Runs the blocks; a problem comes with the line of its block.
@@ -158,7 +199,8 @@ impl Shell {
             .spawn()
             .expect("bash runs");
         let mut stdin = child.stdin.take().expect("a pipe");
-        writeln!(stdin, "set -euo pipefail").unwrap();
+        // However this test ends, its end of the pipe closes, the shell ends, and takes its servers with it.
+        writeln!(stdin, "set -euo pipefail; trap 'kill -KILL 0' EXIT").unwrap();
         let done = lines_of(child.stdout.take().expect("a pipe"));
         Self { child, stdin, done, folder, count: 0, server: None }
     }
@@ -330,6 +372,16 @@ mod tests {
                     URL=http://localhost:8080\n'''\nprose\n<!-- runs -->\n'''sh\necho $URL/x; echo $((1 + 1))\n'''\n\
                     <!-- prints -->\n'''text\nhttp://127.0.0.1:8080/x\n2\n'''\n<!-- not run: example -->\n'''sh\nfalse\n'''\n";
         assert_eq!(run_document(text), Ok(3));
+    }
+
+    #[test]
+    fn links_lead_to_files_and_headings() {
+        let text = document(
+            "# The title, once\n[a](SECURITY.md) ![b](no.png) [c](#the-title-once) [d](#no) [e](https://x.example/y)\n\
+             <img src=\"e2e/none.png\">\n`[f](in-code.md)`\n'''sh\n[g](in-code.md)\n'''\n[h](SECURITY.md#what-counts)",
+        );
+        let broken = links(&text).into_iter().filter(|link| follow("README.md", &text, link).is_err());
+        assert_eq!(broken.collect::<Vec<_>>(), ["no.png", "#no", "e2e/none.png"]);
     }
 
     #[test]
