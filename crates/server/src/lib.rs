@@ -11,6 +11,7 @@ pub mod hasher;
 pub mod http;
 pub mod log;
 pub mod seal;
+pub mod serve;
 mod server;
 pub mod store;
 pub mod ui;
