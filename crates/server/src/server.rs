@@ -6,9 +6,10 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::app::{App, OpenError};
-use crate::config::{Config, Origin};
+use crate::config::{Config, Ops, Origin};
 use crate::edge::Edge;
 use crate::http::{Site, problem_page, router};
+use crate::serve::Lifecycle;
 
 /// A running installation and its HTTP surface. Cheap to clone; an application's state gives it out by `FromRef`,
 /// and [`Claims`](crate::Claims) and [`CurrentUser`](crate::CurrentUser) then work in its handlers.
@@ -67,9 +68,15 @@ impl Server {
         router::routes(self)
     }
 
-    /// The whole HTTP surface, 404 and 405 included, for a listener of its own.
-    pub fn standalone(&self) -> Router {
-        router::whole(self)
+    /// The whole HTTP surface for a listener of its own, 404 and 405 included, and with it that of `ops.listen`.
+    /// While that is not set, health is served on the main listener, if `public_url` is loopback.
+    pub fn standalone(&self, lifecycle: Lifecycle) -> (Router, Option<Router>) {
+        match self.app().config.ops {
+            Ops::Own(_) => (router::whole(self, None), Some(router::ops(self, lifecycle))),
+            Ops::Main => (router::whole(self, Some(lifecycle)), None),
+            Ops::Auto if self.app().issuer.is_loopback() => (router::whole(self, Some(lifecycle)), None),
+            Ops::Auto => (router::whole(self, None), None),
+        }
     }
 
     #[must_use]

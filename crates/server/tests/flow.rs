@@ -310,3 +310,16 @@ async fn a54_an_address_in_use_is_answered_like_any_and_its_owner_is_told() {
     assert!(mail.contains("To: owner@example.com\r\n") && mail.contains("user name is owner"), "{mail}");
     assert!(!mail.contains("mal"), "a172 nothing that the stranger typed is in it");
 }
+
+#[tokio::test]
+async fn a207_health_is_on_the_public_listener_only_while_that_is_loopback_or_asked_for() {
+    use jotgate::config::Ops;
+    let local = Site::new().await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(local.get(path).send().await.status, 200);
+    }
+    let public = Site::with(support::https_origin(), |_| {}).await;
+    assert_eq!(public.get("/readyz").send().await.status, 404);
+    let asked = Site::with(support::https_origin(), |config| config.ops = Ops::Main).await;
+    assert_eq!(asked.get("/readyz").send().await.status, 200);
+}

@@ -15,6 +15,7 @@ pub mod error;
 pub mod form;
 mod front;
 mod headers;
+mod health;
 pub mod json;
 pub mod log;
 mod login;

@@ -6,9 +6,10 @@ use axum::Router;
 use axum::routing::{any, delete, get, post};
 
 use super::{
-    FrontLayer, clear_cookies, error, login, logout, me, password, refresh, register, sessions, verify,
-    well_known,
+    FrontLayer, clear_cookies, error, health, login, logout, me, password, refresh, register, sessions,
+    verify, well_known,
 };
+use crate::serve::Lifecycle;
 use crate::server::Server;
 
 /// Every route of the contract that is built, to merge into an application's.
@@ -16,9 +17,21 @@ pub(crate) fn routes(server: &Server) -> Router {
     bare(server).layer(FrontLayer::new(Arc::clone(server.site())))
 }
 
-/// The same for a server of its own: what is not among them is answered too.
-pub(crate) fn whole(server: &Server) -> Router {
-    bare(server)
+/// The same for a listener of its own: what is not among them is answered too. With `ops`, health is among them.
+pub(crate) fn whole(server: &Server, ops: Option<Lifecycle>) -> Router {
+    let routes = match ops {
+        Some(lifecycle) => bare(server).merge(health::router(server, lifecycle)),
+        None => bare(server),
+    };
+    routes
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(FrontLayer::new(Arc::clone(server.site())))
+}
+
+/// For `ops.listen`: health, and nothing else.
+pub(crate) fn ops(server: &Server, lifecycle: Lifecycle) -> Router {
+    health::router(server, lifecycle)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(FrontLayer::new(Arc::clone(server.site())))

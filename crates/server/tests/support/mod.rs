@@ -103,7 +103,14 @@ impl Site {
     async fn open(dir: Arc<TempDir>, config: Config, origin: Origin, clock: Fixed) -> Self {
         let app = App::open(config.clone(), origin.clone(), Edge::new(clock.clone())).await.unwrap();
         let server = Server::new(app);
-        Self { router: server.standalone(), server, clock, dir, config, origin }
+        Self {
+            router: server.standalone(jotgate::serve::Lifecycle::new()).0,
+            server,
+            clock,
+            dir,
+            config,
+            origin,
+        }
     }
 
     /// The same installation after a restart, with another configuration.
