@@ -305,3 +305,175 @@ fn event(user: &User, by: &By, action: Action, session: Option<SessionId>, detai
         detail,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sample::{NOW, role, session, shape, user, words};
+
+    fn by() -> By {
+        By { actor: Actor::Operator, at: NOW, address: String::new() }
+    }
+
+    fn policy() -> Policy {
+        Policy::default()
+    }
+
+    fn email(text: &str) -> Email {
+        Email::parse(text).unwrap()
+    }
+
+    /// Every change: what it ends, and that it is written once, on the version that was read.
+    #[test]
+    fn what_each_change_ends() {
+        let (p, s, by) = (policy(), shape(), by());
+        let u = user();
+        let off = User { disabled_at: Some(Timestamp(9)), ..user() };
+        let unproven = User { email_verified_at: None, ..user() };
+        let claim = |name, value: Option<&Value>| set_claim(&u, name, value, &p, &s, &by).unwrap();
+        let address = |user: &User, to: Option<&str>, verified| {
+            set_email(user, to.map(email).as_ref(), verified, &p, &s, &by).unwrap()
+        };
+        let update = "update user to 8";
+        let revoke = "revoke tokens";
+        let table: Vec<(Edited, Vec<&str>)> = vec![
+            (grant_role(&u, &role("new"), &p, &s, &by).unwrap(), vec![update, "audit role.granted new"]),
+            (grant_role(&u, &role("editor"), &p, &s, &by).unwrap(), vec![]),
+            (revoke_role(&u, &role("editor"), &by), vec![update, revoke, "audit role.revoked editor"]),
+            (revoke_role(&u, &role("none"), &by), vec![]),
+            (claim("plan", Some(&json!("pro"))), vec![update, "audit user.changed claim plan"]),
+            (claim("tenant", Some(&json!("acme"))), vec![]),
+            (claim("tenant", Some(&json!("other"))), vec![update, revoke, "audit user.changed claim tenant"]),
+            (claim("tenant", None), vec![update, revoke, "audit user.changed claim tenant"]),
+            (claim("none", None), vec![]),
+            (address(&u, Some("alice@example.com"), true), vec![]),
+            (address(&u, Some("new@example.com"), true), vec![update, revoke, "audit user.changed email"]),
+            (address(&u, Some("new@example.com"), false), vec![update, revoke, "audit user.changed email"]),
+            (address(&u, None, false), vec![update, revoke, "audit user.changed email"]),
+            (address(&unproven, Some("alice@example.com"), true), vec![update, "audit user.changed email"]),
+            (address(&unproven, Some("new@example.com"), false), vec![update, "audit user.changed email"]),
+            (disable(&u, &by), vec![update, "end all sessions", "audit user.disabled"]),
+            (disable(&off, &by), vec![]),
+            (enable(&off, &by), vec![update, "audit user.enabled"]),
+            (enable(&u, &by), vec![]),
+            (
+                set_password(&u, Some("$new".to_owned()), &by),
+                vec![update, "end all sessions", "audit password.changed"],
+            ),
+            (set_password(&u, None, &by), vec![update, "end all sessions", "audit password.changed"]),
+        ];
+        for (edited, expected) in table {
+            assert_eq!(words(&edited.changes), expected);
+            if expected.is_empty() {
+                assert_eq!(edited.expect, []);
+            } else {
+                assert_eq!(edited.expect, [Expect::User(u.id, 7)]);
+                assert_eq!(edited.user.version, 8);
+                assert!(
+                    matches!(edited.changes.first(), Some(Change::UpdateUser(row)) if *row == edited.user)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_row_after_it() {
+        let (p, s, by) = (policy(), shape(), by());
+        let next = |change: &dyn Fn(&mut User)| {
+            let mut user = user();
+            change(&mut user);
+            user.version = 8;
+            user
+        };
+        let granted = grant_role(&user(), &role("new"), &p, &s, &by).unwrap().user;
+        assert_eq!(granted, next(&|u| u.roles.push(role("new"))));
+        assert_eq!(revoke_role(&user(), &role("editor"), &by).user, next(&|u| u.roles = vec![role("admin")]));
+        assert_eq!(disable(&user(), &by).user, next(&|u| u.disabled_at = Some(NOW)));
+        let changed = set_password(&user(), Some("$new".to_owned()), &by).user;
+        assert_eq!(
+            changed,
+            next(&|u| {
+                u.password_hash = Some("$new".to_owned());
+                u.password_changed_at = Some(NOW);
+            })
+        );
+        let proven = set_email(&user(), Some(&email("new@example.com")), true, &p, &s, &by).unwrap().user;
+        assert_eq!(
+            proven,
+            next(&|u| {
+                u.email = Some(email("new@example.com"));
+                u.email_verified_at = Some(NOW);
+            })
+        );
+        let typed = set_email(&user(), Some(&email("new@example.com")), false, &p, &s, &by).unwrap().user;
+        assert_eq!((typed.verified_email(), &typed.email), (None, &Some(email("new@example.com"))));
+    }
+
+    #[test]
+    fn what_would_not_fit_or_is_not_a_claim_is_refused() {
+        let (p, s, by) = (policy(), shape(), by());
+        let mut many = user();
+        while let Ok(edited) = grant_role(&many, &role(&format!("role-{}", many.roles.len())), &p, &s, &by) {
+            many = edited.user;
+        }
+        assert!(many.roles.len() > 100);
+        let code = |e: AccountError| e.code();
+        assert_eq!(
+            grant_role(&many, &role("another"), &p, &s, &by).map_err(code).unwrap_err(),
+            "too_many_roles"
+        );
+        let long = json!("v".repeat(200));
+        assert_eq!(
+            set_claim(&many, "x", Some(&long), &p, &s, &by).map_err(code).unwrap_err(),
+            "too_many_roles"
+        );
+        let far = email(&format!("{}@example.com", "a".repeat(64)));
+        assert_eq!(
+            set_email(&many, Some(&far), true, &p, &s, &by).map_err(code).unwrap_err(),
+            "too_many_roles"
+        );
+        assert_eq!(
+            set_claim(&user(), "sub", Some(&long), &p, &s, &by).map_err(code).unwrap_err(),
+            "invalid_claim"
+        );
+        // What is too much can always be taken away.
+        let tight = Policy { permissions: [("admin".to_owned(), vec!["p".repeat(3000)])].into(), ..policy() };
+        assert!(set_claim(&many, "tenant", None, &tight, &s, &by).is_ok());
+        assert!(!revoke_role(&many, &role("role-7"), &by).changes.is_empty());
+    }
+
+    /// Attack 120.
+    #[test]
+    fn a_password_change_keeps_this_session_and_kills_its_tokens() {
+        let changed = change_password(&user(), &session(), "$new".to_owned(), [6; 32], &policy(), &by());
+        assert_eq!(
+            words(&changed.edited.changes),
+            ["update user to 8", "end other sessions", "renew session", "audit password.changed"]
+        );
+        assert_eq!(
+            changed.edited.expect,
+            [Expect::User(user().id, 7), Expect::Session(session().id)],
+            "not if it was signed out meanwhile"
+        );
+        let renewed = changed.session;
+        assert_eq!(renewed.refresh, RefreshState::new([6; 32]), "another handle: no earlier token is found");
+        assert_eq!((renewed.status, renewed.authenticated_at, renewed.last_used_at), (None, NOW, NOW));
+        assert_eq!((renewed.id, renewed.expires_at), (session().id, session().expires_at), "no longer life");
+        assert_eq!(changed.edited.user.password_hash.as_deref(), Some("$new"));
+    }
+
+    #[test]
+    fn deleting_and_signing_out() {
+        let (changes, expect) = delete(&user(), &by());
+        assert_eq!(words(&changes), ["delete user", "audit user.deleted"]);
+        assert_eq!(expect, [Expect::User(user().id, 7)]);
+        let ended = end_session(&user(), session().id, Action::LoggedOut, &by());
+        assert_eq!(words(&ended), ["end session", "audit session.logged_out"]);
+        let all = end_sessions(&user(), None, Action::LoggedOut, &by());
+        assert_eq!(words(&all), ["end all sessions", "audit session.logged_out all"]);
+        let others = end_sessions(&user(), Some(session().id), Action::SessionRevoked, &by());
+        assert_eq!(words(&others), ["end other sessions", "audit session.revoked all others"]);
+    }
+}

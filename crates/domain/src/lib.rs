@@ -16,6 +16,8 @@ pub mod password;
 pub mod refresh;
 pub mod refresh_token;
 pub mod register;
+#[cfg(test)]
+mod sample;
 pub mod session;
 pub mod status;
 pub mod store;

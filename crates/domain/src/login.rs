@@ -201,3 +201,137 @@ pub fn refused(user: Option<&User>, error: LoginError, now: Timestamp, address: 
         detail: error.reason().to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::canonical;
+    use crate::sample::{NOW, role, user, words};
+
+    /// Attack 52: whatever is wrong, one code; and a hash is checked, real or not, before any is told.
+    #[test]
+    fn who_may_sign_in() {
+        let by_name = Lookup::Name(canonical("alice"));
+        let by_email = Lookup::Email(canonical("alice@example.com"));
+        let unproven = User { email_verified_at: None, ..user() };
+        let disabled = User { disabled_at: Some(NOW), ..user() };
+        let no_password = User { password_hash: None, ..user() };
+        // (user, looked up by, refused though the password fits)
+        let table: &[(Option<&User>, &Lookup, Option<LoginError>)] = &[
+            (Some(&user()), &by_name, None),
+            (Some(&user()), &by_email, None),
+            (None, &by_name, Some(LoginError::UnknownUser)),
+            (None, &by_email, Some(LoginError::UnknownUser)),
+            (Some(&unproven), &by_name, None),
+            (Some(&unproven), &by_email, Some(LoginError::UnprovenEmail)),
+            (Some(&disabled), &by_name, Some(LoginError::Disabled)),
+            (Some(&disabled), &by_email, Some(LoginError::Disabled)),
+            (Some(&no_password), &by_name, Some(LoginError::NoPassword)),
+        ];
+        for (user, lookup, refused) in table {
+            let decided = decide(*user, lookup, true).map(|ok| ok.user().id);
+            assert_eq!(decided.err(), *refused, "{user:?} {lookup:?}");
+            assert_eq!(
+                decide(*user, lookup, false).err(),
+                Some(refused.unwrap_or(LoginError::WrongPassword)),
+                "{user:?} {lookup:?}"
+            );
+            assert_eq!(hash_to_check(*user, lookup).is_some(), refused.is_none(), "a dummy otherwise");
+        }
+        assert_eq!(LoginError::Disabled.to_string(), "invalid_credentials");
+    }
+
+    fn circumstances(policy: &Policy) -> Circumstances<'_> {
+        Circumstances {
+            now: NOW,
+            policy,
+            session_id: SessionId::new(NOW, [9; 10]),
+            handle_hash: [8; 32],
+            scope: "account".to_owned(),
+            address: "192.0.2.7".to_owned(),
+            user_agent: "Firefox".to_owned(),
+            buckets: Vec::new(),
+            rehashed: None,
+            replaces: None,
+        }
+    }
+
+    fn ok(user: &User) -> LoginOk<'_> {
+        decide(Some(user), &Lookup::Id(user.id), true).unwrap()
+    }
+
+    #[test]
+    fn a_login_writes_a_session() {
+        let (policy, user) = (Policy::default(), user());
+        let started = start(ok(&user), circumstances(&policy));
+        assert_eq!(words(&started.changes), ["start session, at most 100", "audit login.succeeded"]);
+        assert_eq!(started.expect, [Expect::User(user.id, 7)], "not if the user was changed meanwhile");
+        let session = started.session;
+        assert_eq!((session.user_id, session.client_id.as_str()), (user.id, "jotgate"));
+        assert_eq!(session.refresh, RefreshState::new([8; 32]));
+        assert_eq!(session.authenticated_at, NOW);
+        assert_eq!(session.access_until, Timestamp(1_800_000_600_000));
+        assert_eq!(session.idle_until.since(NOW), policy.idle_ttl);
+        assert_eq!(session.expires_at.since(NOW), policy.max_ttl);
+        assert!(session.is_live(NOW));
+    }
+
+    #[test]
+    fn and_what_else_there_is_to_write() {
+        let (policy, user) = (Policy::default(), user());
+        let started = start(
+            ok(&user),
+            Circumstances {
+                buckets: vec![[1; 32], [2; 32]],
+                rehashed: Some("$argon2id$new".to_owned()),
+                replaces: Some(SessionId::new(NOW, [4; 10])),
+                ..circumstances(&policy)
+            },
+        );
+        assert_eq!(
+            words(&started.changes),
+            [
+                "update user to 8",
+                "end session",
+                "start session, at most 100",
+                "clear throttle 1",
+                "clear throttle 2",
+                "audit login.succeeded",
+            ]
+        );
+        let Some(Change::UpdateUser(rehashed)) = started.changes.first() else { panic!() };
+        let expected = User { password_hash: Some("$argon2id$new".to_owned()), version: 8, ..user.clone() };
+        assert_eq!(*rehashed, expected, "nothing but the hash");
+    }
+
+    #[test]
+    fn scopes() {
+        let admin = user();
+        let other = User { roles: vec![role("editor")], ..user() };
+        for (delivery, asks, to_admin, to_other) in [
+            (Delivery::Body, false, "account", "account"),
+            (Delivery::Body, true, "account admin", "account"),
+            (Delivery::Cookie, false, "", ""),
+            (Delivery::Cookie, true, "admin", ""),
+        ] {
+            assert_eq!(scope(delivery, asks, &admin), to_admin);
+            assert_eq!(scope(delivery, asks, &other), to_other);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_in_the_audit_trail() {
+        let Change::Audit(event) = refused(Some(&user()), LoginError::Disabled, NOW, "192.0.2.7".to_owned())
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (event.user, event.actor, event.detail.as_str()),
+            (Some(user().id), Actor::Anonymous, "disabled")
+        );
+        let Change::Audit(event) = refused(None, LoginError::UnknownUser, NOW, String::new()) else {
+            panic!()
+        };
+        assert_eq!((event.user, event.detail.as_str()), (None, "unknown_user"));
+    }
+}

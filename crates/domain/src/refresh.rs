@@ -4,6 +4,8 @@
 //! "jgr1" ‖ handle ‖ generation), cut to 16 bytes. The row holds SHA-256(handle): neither a dump of the database,
 //! nor the key alone, nor a session id forges one. A tag that holds proves that this installation minted the
 //! token, so a generation *above* the row's means that the database went back, not that somebody guessed.
+//!
+//! What the rule promises, and under which conditions, is searched by `tests/refresh_model.rs`.
 
 use std::time::Duration;
 
@@ -37,7 +39,8 @@ pub enum Decision {
 
 /// Decides what a token of generation `presented` gets from a live session in state `state`.
 ///
-/// `grace` is `refresh.grace`. A clock that went back counts as inside the grace.
+/// `grace` is `refresh.grace`. A clock that went back counts as inside the grace. At [`u32::MAX`], which takes
+/// more than a thousand years of rotations, the counter stays: the session goes on without noticing reuse.
 #[must_use]
 pub fn decide(state: &RefreshState, presented: u32, now: Timestamp, grace: Duration) -> Decision {
     let in_grace = state.rotated_at.is_some_and(|at| now < at.plus(grace));
@@ -103,4 +106,121 @@ pub struct Granted {
     pub user: User,
     /// The generation to hand out.
     pub generation: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Decision::{Repeat, Reused, Rotate, Sibling, WentBack};
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(10);
+    const HASH: [u8; 32] = [7; 32];
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp(1_800_000_000_000 + millis)
+    }
+
+    fn row(previous: u32, first: u32, generation: u32, rotated_at: Option<Timestamp>) -> RefreshState {
+        RefreshState { handle_hash: HASH, generation, previous, first, rotated_at }
+    }
+
+    /// Every row of the table, at every boundary of its numbers and of the grace.
+    #[test]
+    fn the_table() {
+        // Siblings 5 to 7 were minted from 4; the last of them at 0.
+        let state = row(4, 5, 7, Some(at(0)));
+        let used = |p: u32, now: i64| row(p, 8, 8, Some(at(now)));
+        let later = 10_000;
+        let table = [
+            // never used, outside the grace: its siblings are spent
+            (5, later, Rotate(used(5, later))),
+            (6, later, Rotate(used(6, later))),
+            (7, later, Rotate(used(7, later))),
+            (7, 1_000_000_000, Rotate(used(7, 1_000_000_000))),
+            // never used, inside the grace: itself again
+            (5, 9_999, Repeat(5)),
+            (6, 0, Repeat(6)),
+            (7, 1, Repeat(7)),
+            // the one last used, inside the grace: the newest
+            (4, 0, Repeat(7)),
+            (4, 9_999, Repeat(7)),
+            // the one last used, later: the answer was lost
+            (4, later, Sibling(row(4, 5, 8, Some(at(later))))),
+            // above the counter, whatever the time: the database went back
+            (8, 0, WentBack(row(8, 9, 9, Some(at(0))))),
+            (8, later, WentBack(row(8, 9, 9, Some(at(later))))),
+            (1000, 5, WentBack(row(1000, 1001, 1001, Some(at(5))))),
+            // older: spent, however recent
+            (3, 0, Reused),
+            (3, later, Reused),
+            (1, 0, Reused),
+            (0, later, Reused),
+            // the clock went back: inside the grace
+            (5, -1, Repeat(5)),
+            (4, -1_000_000_000, Repeat(7)),
+            (3, -1, Reused),
+            (8, -1, WentBack(row(8, 9, 9, Some(at(-1))))),
+        ];
+        for (presented, now, expected) in table {
+            assert_eq!(decide(&state, presented, at(now), GRACE), expected, "{presented} at {now}");
+        }
+    }
+
+    #[test]
+    fn at_login_nothing_was_rotated() {
+        let state = RefreshState::new(HASH);
+        assert_eq!(
+            decide(&state, 1, at(0), GRACE),
+            Rotate(row(1, 2, 2, Some(at(0)))),
+            "no grace to be inside"
+        );
+        // No token of generation 0 is ever minted; it stands for none.
+        assert_eq!(decide(&state, 2, at(0), GRACE), WentBack(row(2, 3, 3, Some(at(0)))));
+    }
+
+    /// Only the last of a spent generation's siblings may have been used; the others are as spent as it.
+    #[test]
+    fn an_unused_sibling_is_spent_with_its_generation() {
+        let state = row(6, 8, 8, Some(at(0)));
+        for (presented, inside, later) in [(5, Reused, Reused), (7, Reused, Reused)] {
+            assert_eq!(decide(&state, presented, at(1), GRACE), inside);
+            assert_eq!(decide(&state, presented, at(20_000), GRACE), later);
+        }
+    }
+
+    #[test]
+    fn without_a_grace_every_use_rotates() {
+        let state = row(4, 5, 5, Some(at(0)));
+        assert_eq!(decide(&state, 5, at(0), Duration::ZERO), Rotate(row(5, 6, 6, Some(at(0)))));
+        assert_eq!(decide(&state, 4, at(0), Duration::ZERO), Sibling(row(4, 5, 6, Some(at(0)))));
+    }
+
+    #[test]
+    fn the_counter_neither_wraps_nor_panics() {
+        let max = u32::MAX;
+        let extreme = [0, 1, max - 2, max - 1, max];
+        for previous in extreme {
+            for first in extreme {
+                for generation in extreme {
+                    for presented in extreme {
+                        for now in [i64::MIN, 0, i64::MAX].map(Timestamp) {
+                            for rotated_at in [None, Some(Timestamp(i64::MIN)), Some(Timestamp(i64::MAX))] {
+                                let state = row(previous, first, generation, rotated_at);
+                                match decide(&state, presented, now, Duration::MAX) {
+                                    Rotate(next) | Sibling(next) | WentBack(next) => {
+                                        assert!(next.generation >= generation.max(presented));
+                                        assert!(next.first >= first || presented < first);
+                                    }
+                                    Repeat(handed) => assert!(handed == presented || handed == generation),
+                                    Reused => assert!(presented < first),
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let last = row(max - 1, max, max, Some(at(0)));
+        assert_eq!(decide(&last, max, at(20_000), GRACE), Rotate(row(max, max, max, Some(at(20_000)))));
+    }
 }

@@ -98,3 +98,56 @@ pub fn decide(
         user,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{NOW, user, words};
+
+    fn registration(email: Option<&str>) -> Registration {
+        Registration {
+            id: UserId::new(NOW, [5; 10]),
+            username: Username::parse("Bob").unwrap(),
+            email: email.map(|e| Email::parse(e).unwrap()),
+            password_hash: "$argon2id$bob".to_owned(),
+            now: NOW,
+            address: "192.0.2.9".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_new_user_has_no_rights() {
+        let done = decide(registration(Some("bob@example.com")), None, None).unwrap();
+        assert_eq!(words(&done.changes), ["create user", "audit user.registered"]);
+        let user = done.user;
+        assert_eq!((user.roles.len(), user.claims.len(), user.version), (0, 0, 1));
+        assert!(user.is_active() && user.email_verified_at.is_none());
+        let to = Email::parse("bob@example.com").unwrap();
+        assert_eq!(done.mail, Some(Mail::VerifyEmail { to, user: user.id }));
+        assert_eq!(decide(registration(None), None, None).unwrap().mail, None);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_said_to_be() {
+        for by_email in [None, Some(&user())] {
+            assert_eq!(
+                decide(registration(Some("alice@example.com")), Some(&user()), by_email).unwrap_err(),
+                UsernameTaken
+            );
+        }
+    }
+
+    /// Attack 54: the rows and the answer are the same; only a mail tells its owner, at the address they gave.
+    #[test]
+    fn an_address_in_use_changes_nothing_that_is_seen() {
+        let owner = user();
+        let free = decide(registration(Some("ALICE@Example.com")), None, None).unwrap();
+        let used = decide(registration(Some("ALICE@Example.com")), None, Some(&owner)).unwrap();
+        assert_eq!(free.user, used.user);
+        assert_eq!(words(&free.changes), words(&used.changes));
+        assert_eq!(
+            used.mail,
+            Some(Mail::EmailInUse { to: Email::parse("alice@example.com").unwrap(), owner: owner.id })
+        );
+    }
+}

@@ -73,3 +73,37 @@ impl RefreshState {
         Self { handle_hash, generation: 1, previous: 0, first: 1, rotated_at: None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::session;
+
+    #[test]
+    fn idle_and_absolute_end() {
+        let session = Session { idle_until: Timestamp(100), expires_at: Timestamp(200), ..session() };
+        for (now, live) in [(0, true), (99, true), (100, false), (150, false), (250, false)] {
+            assert_eq!(session.is_live(Timestamp(now)), live, "{now}");
+        }
+        let session = Session { idle_until: Timestamp(300), ..session };
+        for (now, live) in [(199, true), (200, false), (250, false)] {
+            assert_eq!(session.is_live(Timestamp(now)), live, "{now}");
+        }
+    }
+
+    /// Attack 204: one bounded line.
+    #[test]
+    fn what_a_client_says_is_cleaned() {
+        for (text, shown) in [
+            ("Mozilla/5.0 (X11; Linux) é 王", "Mozilla/5.0 (X11; Linux) é 王"),
+            ("a\r\nb\tc\0d\u{7f}e\u{85}f", "abcdef"),
+            ("\u{1b}[31mred", "[31mred"),
+            ("\u{202e}evil\u{2066}\u{200b}\u{feff}\u{2028}", "evil"),
+            ("<b>&amp;</b>", "<b>&amp;</b>"),
+        ] {
+            assert_eq!(cleaned(text, 100), shown);
+        }
+        assert_eq!(cleaned(&"é".repeat(1_000_000), 5), "ééééé");
+        assert_eq!(cleaned("\n\na\nb", 2), "ab");
+    }
+}
