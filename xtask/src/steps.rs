@@ -24,6 +24,7 @@ pub(crate) const ALL: &[Step] = &[
     step("fmt", 2, fmt, "formatting").quick(),
     step("clippy", 15, clippy, "lints, none of them a warning").quick(),
     step("test", 20, test, "unit and integration tests").quick(),
+    step("alone", 8, alone, "each library builds without the features that another one switches on"),
     step("doctest", 8, doctest, "the examples in the documentation"),
     step("docs", 8, docs, "the documentation builds, every link leads somewhere"),
     step("deny", 12, deny, "licences, sources and bans of all dependencies"),
@@ -147,6 +148,17 @@ fn test(check: &mut Check) -> Outcome {
         "--tests",
         "--examples",
     ])
+}
+
+/// In a build of the whole workspace, a dependency has the features of all who use it.
+fn alone(check: &mut Check) -> Outcome {
+    for library in ["jotgate-jose", "jotgate-verify", "jotgate-domain"] {
+        let outcome = check.cargo(&["check", "--locked", "--package", library]);
+        if !matches!(outcome, Outcome::Passed) {
+            return outcome;
+        }
+    }
+    Outcome::Passed
 }
 
 fn doctest(check: &mut Check) -> Outcome {
