@@ -9,6 +9,8 @@ use jotgate_domain::store::{Attempt, Change, Lookup, StoreError};
 use jotgate_domain::throttle::{Limit, Verdict};
 use jotgate_domain::{Session, User};
 
+use crate::config::Origin;
+
 use super::{App, Delivery, Fault, Grant, SignedIn, Visitor};
 
 /// Why a password was not changed.
@@ -40,11 +42,8 @@ impl App {
         username: &Username,
         email: Option<&Email>,
     ) -> Result<Password, PasswordError> {
-        // The label that is registered, not `com` or `login`: those stand in good passwords by chance.
-        let registered = self.issuer.host.rsplit('.').nth(1).filter(|label| label.len() >= 4);
-        let service_names: Vec<&str> = std::iter::once("jotgate").chain(registered).collect();
         let min_length = self.config.policy.password_min_length;
-        Password::chosen(text, &Rules { min_length, service_names: &service_names, username, email })
+        choose(text, &self.issuer, min_length, username, email)
     }
 
     /// # Errors
@@ -95,4 +94,18 @@ impl App {
         let device = self.device_for(delivery, &user)?;
         Ok(Grant { device, ..self.grant(session, user, &handle, now)? })
     }
+}
+
+/// A password that is being chosen at this issuer.
+pub(super) fn choose(
+    text: &str,
+    issuer: &Origin,
+    min_length: usize,
+    username: &Username,
+    email: Option<&Email>,
+) -> Result<Password, PasswordError> {
+    // The label that is registered, not `com` or `login`: those stand in good passwords by chance.
+    let registered = issuer.host.rsplit('.').nth(1).filter(|label| label.len() >= 4);
+    let service_names: Vec<&str> = std::iter::once("jotgate").chain(registered).collect();
+    Password::chosen(text, &Rules { min_length, service_names: &service_names, username, email })
 }

@@ -1,13 +1,20 @@
 //! The `jotgate` program: one file a command, thin over the use cases in `app`.
 
+mod audit;
 mod completions;
 mod config;
 mod error;
 mod fetch;
+mod key;
+mod operate;
 mod output;
+mod password;
+mod progress;
+mod session;
 mod settings;
 mod table;
 mod token;
+mod user;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -42,6 +49,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(subcommand)]
+    User(user::User),
+    #[command(subcommand)]
+    Session(session::Session),
+    #[command(subcommand)]
+    Key(key::Key),
+    #[command(subcommand)]
+    Audit(audit::Audit),
     #[command(subcommand)]
     Token(token::Token),
     #[command(subcommand)]
@@ -79,6 +94,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
+            Self::User(command) => command.run(),
+            Self::Session(command) => command.run(),
+            Self::Key(command) => command.run(),
+            Self::Audit(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Completions(command) => command.run(Cli::command()),

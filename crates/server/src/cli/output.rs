@@ -61,6 +61,11 @@ pub(super) fn instant(at: Timestamp) -> String {
         .map_or_else(|_| at.0.to_string(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
+/// `2026-11-22T12:30:05.123Z` (RFC 3339), for programs.
+pub(super) fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| format!("{at:.3}"))
+}
+
 /// `3 minutes ago`, `in 2 days`.
 pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
     let (seconds, past) = if at <= now { (now.since(at), true) } else { (at.since(now), false) };
@@ -160,6 +165,7 @@ mod tests {
     fn instants_read_well() {
         let now = Timestamp::from_secs(1_790_000_000);
         assert_eq!(instant(now), "2026-09-21 14:13:20Z");
+        assert_eq!(rfc3339(now), "2026-09-21T14:13:20.000Z");
         for (seconds, text) in [
             (0, "0 seconds ago"),
             (-1, "1 second ago"),

@@ -54,7 +54,7 @@ pub fn lock_data_dir(data_dir: &Path) -> Result<DataDirLock, OpenError> {
 
 /// Makes a directory that only its owner may enter; one that exists is left as it is, with a warning where
 /// others may enter, since it may hold more than what is ours.
-pub(super) fn make_private_dir(dir: &Path) -> Result<(), OpenError> {
+pub(crate) fn make_private_dir(dir: &Path) -> Result<(), OpenError> {
     let failed = |error| OpenError::Io { path: PathBuf::from(dir), doing: "create", error };
     match dir.metadata() {
         Ok(found) if !found.is_dir() => Err(failed(io::Error::from(io::ErrorKind::NotADirectory))),

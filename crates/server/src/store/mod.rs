@@ -10,6 +10,7 @@ mod open;
 mod plan;
 pub mod sqlite;
 
+pub(crate) use lock::make_private_dir;
 pub use lock::{DataDirLock, lock_data_dir};
 pub use open::OpenError;
 pub use sqlite::Sqlite;

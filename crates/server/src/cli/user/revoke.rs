@@ -1,0 +1,49 @@
+//! `jotgate user revoke`.
+
+use clap::Args;
+
+use crate::app::Done;
+use crate::cli::error::Failure;
+use crate::cli::operate;
+use crate::cli::settings::Settings;
+
+/// Take roles away from a user, at once
+///
+/// The tokens that still say otherwise are revoked; the sessions go on.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  jotgate user revoke ada admin")]
+pub(in crate::cli) struct Revoke {
+    /// User name, e-mail address or user id
+    user: String,
+    /// Role
+    #[arg(required = true)]
+    roles: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Revoke {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        operate::run(&self.settings, false, async |operator| {
+            let mut changed = false;
+            let mut last = None;
+            for role in &self.roles {
+                let done = operator.revoke(&self.user, role).await?;
+                changed |= done.changed;
+                last = Some(done);
+            }
+            let Some(done) = last else { return Ok(()) };
+            let roles: Vec<&str> = done.user.roles.iter().map(|role| role.as_str()).collect();
+            let now = match roles.as_slice() {
+                [] => "has no roles left".to_owned(),
+                roles => format!("has these roles left: {}", roles.join(", ")),
+            };
+            super::tell(&Done { changed, ..done }, self.json, &now, "has none of these roles")
+        })
+    }
+}
