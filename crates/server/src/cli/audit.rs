@@ -1,6 +1,6 @@
 //! `jotgate audit`: when, who, what, which session, from where.
 
-use std::collections::HashMap;
+use std::collections::hash_map::{self, HashMap};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -221,13 +221,13 @@ impl Names {
             _ => None,
         };
         for id in [event.user, actor].into_iter().flatten() {
-            if !self.0.contains_key(&id) {
+            if let hash_map::Entry::Vacant(entry) = self.0.entry(id) {
                 let found = match operator.user(&id.to_string()).await {
                     Ok(user) => Some(user.username.as_str().to_owned()),
                     Err(crate::app::OperatorError::NoSuchUser(_)) => None,
                     Err(error) => return Err(error.into()),
                 };
-                self.0.insert(id, found);
+                entry.insert(found);
             }
         }
         Ok(())

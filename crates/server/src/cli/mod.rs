@@ -10,6 +10,7 @@ mod operate;
 mod output;
 mod password;
 mod progress;
+mod serve;
 mod session;
 mod settings;
 mod table;
@@ -49,6 +50,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Serve),
     #[command(subcommand)]
     User(user::User),
     #[command(subcommand)]
@@ -94,6 +96,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Serve(command) => command.run(),
             Self::User(command) => command.run(),
             Self::Session(command) => command.run(),
             Self::Key(command) => command.run(),

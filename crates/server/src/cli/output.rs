@@ -70,11 +70,12 @@ pub(super) fn rfc3339(at: Timestamp) -> String {
 pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
     let (seconds, past) = if at <= now { (now.since(at), true) } else { (at.since(now), false) };
     let seconds = seconds.as_secs();
+    // To the nearest: a session that was just begun ends in 14 days, not in 13.
     let (number, unit) = match seconds {
         0..=59 => (seconds, "second"),
-        60..=3_599 => (seconds / 60, "minute"),
-        3_600..=86_399 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
+        60..=3_569 => ((seconds + 30) / 60, "minute"),
+        3_570..=84_599 => ((seconds + 1_800) / 3_600, "hour"),
+        _ => ((seconds + 43_200) / 86_400, "day"),
     };
     let plural = if number == 1 { "" } else { "s" };
     if past { format!("{number} {unit}{plural} ago") } else { format!("in {number} {unit}{plural}") }
@@ -171,7 +172,10 @@ mod tests {
             (-1, "1 second ago"),
             (-120, "2 minutes ago"),
             (7_200, "in 2 hours"),
-            (86_400, "in 1 day"),
+            (3_569, "in 59 minutes"),
+            (3_599, "in 1 hour"),
+            (86_399, "in 1 day"),
+            (14 * 86_400 - 1, "in 14 days"),
         ] {
             assert_eq!(relative(Timestamp::from_secs(1_790_000_000 + seconds), now), text);
         }

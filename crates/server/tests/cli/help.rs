@@ -24,7 +24,31 @@ fn every_command_has_complete_help() {
     let mut found = Vec::new();
     commands(&place, &[], &mut found);
     let names: Vec<String> = found.iter().map(|path| path.join(" ")).collect();
-    for expected in ["config check", "config show", "token inspect", "token verify", "completions"] {
+    for expected in [
+        "serve",
+        "user add",
+        "user list",
+        "user show",
+        "user set-password",
+        "user set-claim",
+        "user disable",
+        "user enable",
+        "user delete",
+        "user grant",
+        "user revoke",
+        "user import",
+        "session list",
+        "session revoke",
+        "key list",
+        "key rotate",
+        "key export",
+        "audit list",
+        "config check",
+        "config show",
+        "token inspect",
+        "token verify",
+        "completions",
+    ] {
         assert!(names.iter().any(|name| name == expected), "{expected} is not among {names:?}");
     }
     for path in &found {
@@ -36,7 +60,7 @@ fn every_command_has_complete_help() {
         assert!(group || help.contains("Examples:\n  "), "{name} has no example");
         for line in help.lines() {
             assert!(line.chars().count() <= 100, "{name}: {line}");
-            assert!(!line.ends_with(' '), "{name}: {line:?}");
+            assert!(line.trim().is_empty() || !line.ends_with(' '), "{name}: {line:?}");
         }
         // Each argument and option says what it is for.
         for (line, next) in help.lines().zip(help.lines().skip(1)) {

@@ -142,8 +142,8 @@ mod tests {
         }
 
         Times
-        issued     2026-09-21 14:13:20Z (11 minutes ago)
-        expired    2026-09-21 14:23:20Z (1 minute ago)
+        issued     2026-09-21 14:13:20Z (12 minutes ago)
+        expired    2026-09-21 14:23:20Z (2 minutes ago)
         "#);
     }
 
