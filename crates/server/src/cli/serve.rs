@@ -48,5 +48,7 @@ async fn until_stopped(config: Config) -> Result<(), Failure> {
     let _lock = store::lock_data_dir(&config.data_dir).map_err(failed)?;
     let listeners = serve::bind(&config).await.map_err(failed)?;
     let server = Server::open(config.clone(), listeners.public_url.clone()).await.map_err(failed)?;
-    serve::run(&config, listeners, server.standalone(), None, Lifecycle::new()).await.map_err(failed)
+    let lifecycle = Lifecycle::new();
+    let (main, ops) = server.standalone(lifecycle.clone());
+    serve::run(&config, listeners, main, ops, lifecycle).await.map_err(failed)
 }
