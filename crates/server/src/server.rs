@@ -8,7 +8,7 @@ use axum::Router;
 use crate::app::{App, OpenError};
 use crate::config::{Config, Ops, Origin};
 use crate::edge::Edge;
-use crate::http::{Site, problem_page, router};
+use crate::http::{Site, pages, router};
 use crate::serve::Lifecycle;
 
 /// A running installation and its HTTP surface. Cheap to clone; an application's state gives it out by `FromRef`,
@@ -55,7 +55,7 @@ impl Server {
             app.issuer.clone(),
             app.past_cookie_domains(),
             app.form_secret(),
-            problem_page::render,
+            pages::render_error,
             app.edge.clone(),
         );
         let app = Arc::new(app);

@@ -32,7 +32,7 @@ pub use login::{Delivery, LoginError, LoginForm};
 pub use open::OpenError;
 pub use operator::{Done, NewUser, Operator, OperatorError};
 pub use password::ChangePasswordError;
-pub use refresh::RefreshError;
+pub use refresh::{Holder, RefreshError};
 pub use register::{RegisterError, RegisterForm};
 
 use crate::config::{Config, Origin};

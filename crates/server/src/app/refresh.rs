@@ -1,6 +1,6 @@
 //! Renewal with a rotating refresh token; the rule is [`jotgate_domain::refresh::decide`], inside the store.
 
-use jotgate_domain::refresh::{Outcome, Request};
+use jotgate_domain::refresh::{Decision, Outcome, Request, decide};
 use jotgate_domain::session::FIRST_PARTY;
 use jotgate_domain::token::access_until;
 
@@ -14,6 +14,14 @@ pub enum RefreshError {
     /// 401 `refresh_token_reused`: spent before; the session has ended.
     Reused,
     Fault(Fault),
+}
+
+/// Who shows a refresh token without asking for another.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    pub signed_in: SignedIn,
+    /// [`App::refresh`] would take it for stolen.
+    pub spent: bool,
 }
 
 impl<F: Into<Fault>> From<F> for RefreshError {
@@ -56,14 +64,30 @@ impl App {
         }
     }
 
-    /// Who holds this refresh token, whatever its generation: it proves who is asking, and the counter stays.
-    /// None where it is not authentic or its session is over.
+    /// Who may act by this refresh token: it is one that [`App::refresh`] would accept. The counter stays.
     ///
     /// # Errors
     /// [`Fault`].
     pub async fn signed_in(&self, token: &str) -> Result<Option<SignedIn>, Fault> {
+        let holder = self.holder(token).await?;
+        Ok(holder.filter(|holder| !holder.spent).map(|holder| holder.signed_in))
+    }
+
+    /// Whose session this refresh token is of, whatever its generation: enough to end it. None where it is not
+    /// authentic, or its session is over.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn holder(&self, token: &str) -> Result<Option<Holder>, Fault> {
         let Ok(presented) = self.refresh_keys.parse(token) else { return Ok(None) };
-        let found = self.store.session_by_handle(presented.handle_hash, self.now()).await?;
-        Ok(found.filter(|(_, user)| user.is_active()).map(|(session, user)| SignedIn { session, user }))
+        let now = self.now();
+        let found = self.store.session_by_handle(presented.handle_hash, now).await?;
+        let grace = self.config.policy.grace;
+        Ok(found.filter(|(session, user)| user.is_active() && session.client_id == FIRST_PARTY).map(
+            |(session, user)| {
+                let decision = decide(&session.refresh, presented.generation, now, grace);
+                Holder { signed_in: SignedIn { session, user }, spent: decision == Decision::Reused }
+            },
+        ))
     }
 }

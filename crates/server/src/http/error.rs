@@ -233,7 +233,7 @@ impl ApiError {
     }
 
     /// Status, headers and note for the log, without a body.
-    fn head(self) -> (Response, Cow<'static, str>) {
+    pub(super) fn head(self) -> (Response, Cow<'static, str>) {
         let Refusal { code, detail, log, headers } = *self.0;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = code.status();

@@ -41,7 +41,7 @@ pub(super) async fn post(
     let sent = server.site().cookies.read_or_clear(&headers, "/auth/login")?;
     // Only a login that replaces the cookies ends the session that they were of.
     let replaced = match sent.session.filter(|_| delivery == Delivery::Cookie) {
-        Some(token) => server.app().signed_in(token).await?,
+        Some(token) => server.app().holder(token).await?,
         None => None,
     };
     let login = LoginForm {
@@ -49,7 +49,7 @@ pub(super) async fn post(
         password: &form.password,
         delivery,
         admin: form.scope.as_deref().is_some_and(|scope| scope.split(' ').any(|one| one == "admin")),
-        replaces: replaced.map(|signed_in| signed_in.session.id),
+        replaces: replaced.map(|holder| holder.signed_in.session.id),
         device: sent.device,
     };
     let grant = server.app().login(&visitor, login).await?;

@@ -76,7 +76,7 @@ async fn end(server: &Server, visitor: &Visitor, leaving: &Leaving, all: bool) -
 }
 
 async fn by_refresh_token(server: &Server, token: &str) -> Result<Option<Leaving>, ApiError> {
-    let found = server.app().signed_in(token).await?;
+    let found = server.app().holder(token).await?.map(|holder| holder.signed_in);
     Ok(found.map(|SignedIn { session, user }| Leaving { user: user.id, session: session.id, manages: true }))
 }
 

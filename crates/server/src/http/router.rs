@@ -6,8 +6,8 @@ use axum::Router;
 use axum::routing::{any, delete, get, post};
 
 use super::{
-    FrontLayer, clear_cookies, error, health, login, logout, me, password, refresh, register, sessions,
-    verify, well_known,
+    FrontLayer, clear_cookies, error, health, login, logout, me, pages, password, refresh, register,
+    sessions, verify, well_known,
 };
 use crate::serve::Lifecycle;
 use crate::server::Server;
@@ -51,6 +51,7 @@ fn bare(server: &Server) -> Router {
         .route("/.well-known/jwks.json", get(well_known::jwks))
         .route("/.well-known/openid-configuration", get(well_known::metadata))
         .route("/.well-known/oauth-authorization-server", get(well_known::metadata))
+        .merge(pages::routes())
         .with_state(server.clone())
         .merge(clear_cookies::router(Arc::clone(server.site())))
 }

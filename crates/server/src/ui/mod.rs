@@ -13,6 +13,7 @@ mod logout;
 mod moment;
 mod problem;
 mod register;
+pub mod words;
 
 pub use account::{AccountPage, Notice, SessionRow};
 pub use device::{Device, DeviceKind};

@@ -1,0 +1,102 @@
+//! `/login`
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use http::HeaderMap;
+use serde::Deserialize;
+
+use super::page::{self, Page};
+use super::{account, here};
+use crate::app::{Delivery, LoginError, LoginForm, Visitor};
+use crate::http::answer;
+use crate::http::error::{ApiError, PageError};
+use crate::http::form::Form;
+use crate::server::Server;
+use crate::ui::{ContinuePage, FormError, LoginPage};
+
+pub(super) const PATH: &str = "/login";
+
+#[derive(Deserialize)]
+pub(super) struct Fields {
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    return_to: String,
+}
+
+pub(super) async fn get(
+    State(server): State<Server>,
+    visitor: Visitor,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let sent = server.site().cookies.read_or_clear(&headers, PATH)?;
+    let page = Page::new(&server, &sent, &page::asked(&uri, "return_to"))?;
+    let Some(here) = here::find(&server, &visitor, &sent).await? else {
+        return page.show(&view(&server, &page, String::new(), None), Vec::new());
+    };
+    match page.destination() {
+        None => Ok(page::see_other(account::PATH, here.cookies)),
+        Some(to) if here.may_go_back => Ok(page::see_other(to, here.cookies)),
+        Some(_) => {
+            let username = here.signed_in.user.username.to_string();
+            let view = ContinuePage { form: page.form(), destination: page.host(), username };
+            page.show(&view, here.cookies)
+        }
+    }
+}
+
+pub(super) async fn post(
+    State(server): State<Server>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(fields): Form<Fields>,
+) -> Result<Response, PageError> {
+    let sent = server.site().cookies.read_or_clear(&headers, PATH)?;
+    let page = Page::new(&server, &sent, &fields.return_to)?;
+    let replaced = here::of_session_cookie(&server, &sent).await?;
+    let login = LoginForm {
+        username: &fields.username,
+        password: &fields.password,
+        delivery: Delivery::Cookie,
+        admin: false,
+        replaces: replaced.map(|signed_in| signed_in.session.id),
+        device: sent.device,
+    };
+    match server.app().login(&visitor, login).await {
+        Ok(grant) => {
+            let to = page.destination().unwrap_or(account::PATH);
+            Ok(page::see_other(to, answer::cookies(&server, &grant)?))
+        }
+        Err(error) => {
+            let message = message(&error);
+            let error = ApiError::from(error);
+            let shown = FormError { code: error.code().as_str(), message, field: None };
+            page.refuse(error, &view(&server, &page, fields.username, Some(shown)))
+        }
+    }
+}
+
+fn view(server: &Server, page: &Page, username: String, error: Option<FormError>) -> LoginPage {
+    LoginPage {
+        form: page.form(),
+        destination: page.host(),
+        username,
+        error,
+        registration: server.app().registration_enabled(),
+    }
+}
+
+fn message(error: &LoginError) -> String {
+    match error {
+        LoginError::InvalidCredentials | LoginError::PasswordTooLong => {
+            "That user name and password do not go together. Check both and try again; upper and lower case matter \
+             in the password."
+                .to_owned()
+        }
+        LoginError::Fault(fault) => page::fault(fault),
+    }
+}

@@ -1,0 +1,53 @@
+//! The hosted pages: server-rendered, a redirect (303) after every post, nothing that needs JavaScript.
+//!
+//! One file a page. A page knows who is asking by the session cookie alone ([`here`]), and gives out fresh cookies
+//! in the same answer when the access cookie is due.
+
+mod account;
+mod assets;
+mod here;
+mod login;
+mod logout;
+mod page;
+mod password;
+mod problem;
+mod register;
+pub mod return_to;
+mod sessions;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::HeaderMap;
+
+pub use problem::render as render_error;
+
+use super::error::PageError;
+use crate::app::Visitor;
+use crate::server::Server;
+
+/// The routes of all pages.
+pub(super) fn routes() -> Router<Server> {
+    Router::new()
+        .route("/", get(home))
+        .route("/login", get(login::get).post(login::post))
+        .route("/register", get(register::get).post(register::post))
+        .route("/logout", get(logout::get).post(logout::post))
+        .route("/account", get(account::get))
+        .route("/account/sessions", post(sessions::post).get(account::back))
+        .route("/account/password", post(password::post).get(account::back))
+        .route("/assets/{file}", get(assets::get))
+}
+
+/// `GET /`
+async fn home(
+    State(server): State<Server>,
+    visitor: Visitor,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let sent = server.site().cookies.read_or_clear(&headers, "/")?;
+    let here = here::find(&server, &visitor, &sent).await?;
+    let to = if here.is_some() { account::PATH } else { login::PATH };
+    Ok(page::see_other(to, here::cookies(here)))
+}

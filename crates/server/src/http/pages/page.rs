@@ -1,0 +1,159 @@
+//! What all pages have in common: the form token, the way back, the headers, the redirect after a post.
+
+use askama::Template;
+use axum::body::Body;
+use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, SET_COOKIE};
+
+use super::return_to::{ReturnTo, Rules};
+use crate::app::Fault;
+use crate::http::FormAction;
+use crate::http::cookies::Sent;
+use crate::http::csrf::{self, FormToken};
+use crate::http::error::{ApiError, PageError};
+use crate::server::Server;
+use crate::ui::{Form, words};
+
+/// A page about to be made, for one request.
+pub(super) struct Page {
+    return_to: Option<ReturnTo>,
+    token: String,
+    /// Set with the page: what its form token is bound to, where the browser has none yet.
+    form_cookie: Option<HeaderValue>,
+}
+
+impl Page {
+    /// `return_to` as the request asks for it; dropped where it is not acceptable.
+    ///
+    /// # Errors
+    /// 503 where there is no randomness for a form token.
+    pub(super) fn new(server: &Server, sent: &Sent<'_>, return_to: &str) -> Result<Self, ApiError> {
+        let site = server.site();
+        let rules = Rules {
+            own: &site.own_origins,
+            trusted: &site.trusted_origins,
+            domain: server.app().config.cookie.domain.as_deref(),
+        };
+        let FormToken { token, cookie } = csrf::form_token(site, sent)?;
+        Ok(Self { return_to: ReturnTo::parse(return_to, rules), token, form_cookie: cookie })
+    }
+
+    pub(super) fn form(&self) -> Form {
+        Form { token: self.token.clone(), return_to: self.destination().unwrap_or_default().to_owned() }
+    }
+
+    /// Where to go afterwards; none for the page's own default.
+    pub(super) fn destination(&self) -> Option<&str> {
+        self.return_to.as_ref().map(ReturnTo::location)
+    }
+
+    /// The host to go to afterwards, where it is not ours.
+    pub(super) fn host(&self) -> Option<String> {
+        self.return_to.as_ref().and_then(ReturnTo::host).map(str::to_owned)
+    }
+
+    /// 200 with the page.
+    ///
+    /// # Errors
+    /// 500 where the template fails.
+    pub(super) fn show(
+        &self,
+        view: &impl Template,
+        cookies: Vec<HeaderValue>,
+    ) -> Result<Response, PageError> {
+        self.fill(Response::new(Body::empty()), view, cookies)
+    }
+
+    /// The page again with the status and the headers of the refusal.
+    ///
+    /// # Errors
+    /// The refusal itself where there is nothing that a person could do about it.
+    pub(super) fn refuse(&self, error: ApiError, view: &impl Template) -> Result<Response, PageError> {
+        if error.code().status() == StatusCode::INTERNAL_SERVER_ERROR {
+            return Err(error.into());
+        }
+        let (response, _) = error.head();
+        self.fill(response, view, Vec::new())
+    }
+
+    fn fill(
+        &self,
+        mut response: Response,
+        view: &impl Template,
+        cookies: Vec<HeaderValue>,
+    ) -> Result<Response, PageError> {
+        let html = view.render().map_err(ApiError::internal)?;
+        *response.body_mut() = Body::from(html);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for cookie in self.form_cookie.iter().cloned().chain(cookies) {
+            headers.append(SET_COOKIE, cookie);
+        }
+        if let Some(origin) = self.return_to.as_ref().and_then(ReturnTo::origin) {
+            response.extensions_mut().insert(FormAction(origin.to_owned()));
+        }
+        Ok(response)
+    }
+}
+
+/// 303: whatever was posted is not posted again (RFC 9110 §15.4.4).
+pub(super) fn see_other(to: &str, cookies: Vec<HeaderValue>) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let headers = response.headers_mut();
+    // Printable ASCII: a path of ours or a destination that was found good.
+    headers.insert(LOCATION, HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/")));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for cookie in cookies {
+        headers.append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// A parameter of the query; empty where it is missing or repeated.
+pub(super) fn asked(uri: &Uri, name: &str) -> String {
+    let query = uri.query().unwrap_or_default();
+    let mut found = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+    match (found.next(), found.next()) {
+        (Some((_, value)), None) => value.into_owned(),
+        _ => String::new(),
+    }
+}
+
+/// What to do where it is nobody's mistake.
+pub(super) fn fault(fault: &Fault) -> String {
+    match fault {
+        Fault::Throttled { retry_after } => {
+            format!("There were too many attempts. Try again {}.", words::wait(*retry_after))
+        }
+        Fault::Busy { retry_after } => {
+            format!(
+                "Very many people are signing in at this moment. Try again {}.",
+                words::wait(*retry_after)
+            )
+        }
+        Fault::Unavailable(_) | Fault::Internal(_) => {
+            "That was not possible just now; nothing was changed. Try again in a few seconds.".to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeated_parameter_is_none() {
+        for (uri, value) in [
+            ("/login", ""),
+            ("/login?return_to=/a", "/a"),
+            ("/login?x&return_to=%2Fa%3Fb&y", "/a?b"),
+            ("/login?return_to=/a&return_to=/b", ""),
+            ("/login?return_to=/a&return%5Fto=/b", ""),
+        ] {
+            assert_eq!(asked(&Uri::from_static(uri), "return_to"), value, "{uri}");
+        }
+    }
+}

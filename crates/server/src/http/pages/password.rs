@@ -1,0 +1,63 @@
+//! `POST /account/password`
+
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderMap;
+use serde::Deserialize;
+
+use super::page::{self, Page};
+use super::{account, here, login};
+use crate::app::{ChangePasswordError, Delivery, Visitor};
+use crate::http::answer;
+use crate::http::error::{ApiError, PageError};
+use crate::http::form::Form;
+use crate::server::Server;
+use crate::ui::{AccountPage, FormError, Notice, words};
+
+#[derive(Deserialize)]
+pub(super) struct Fields {
+    #[serde(default)]
+    current_password: String,
+    #[serde(default)]
+    new_password: String,
+}
+
+pub(super) async fn post(
+    State(server): State<Server>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(fields): Form<Fields>,
+) -> Result<Response, PageError> {
+    let sent = server.site().cookies.read_or_clear(&headers, "/account/password")?;
+    let Some(signed_in) = here::by_session_cookie(&server, &sent).await? else {
+        return Ok(page::see_other(login::PATH, Vec::new()));
+    };
+    let (current, new) = (&fields.current_password, &fields.new_password);
+    match server.app().change_password(&visitor, signed_in.clone(), current, new, Delivery::Cookie).await {
+        Ok(grant) => {
+            let cookies = answer::cookies(&server, &grant)?;
+            Ok(page::see_other(&account::done(Notice::PasswordChanged), cookies))
+        }
+        Err(ChangePasswordError::SessionEnded) => Ok(page::see_other(login::PATH, Vec::new())),
+        Err(error) => {
+            let page = Page::new(&server, &sent, "")?;
+            let (message, field) = message(&error);
+            let error = ApiError::from(error);
+            let shown = FormError { code: error.code().as_str(), message, field };
+            let view = account::view(&server, &page, &signed_in).await?;
+            page.refuse(error, &AccountPage { error: Some(shown), ..view })
+        }
+    }
+}
+
+/// What to do, and at which field.
+fn message(error: &ChangePasswordError) -> (String, Option<&'static str>) {
+    match error {
+        ChangePasswordError::WrongPassword => {
+            ("That is not your current password. Type it again.".to_owned(), Some("current_password"))
+        }
+        ChangePasswordError::Password(why) => (words::password(*why), Some("new_password")),
+        ChangePasswordError::SessionEnded => (String::new(), None),
+        ChangePasswordError::Fault(fault) => (page::fault(fault), None),
+    }
+}

@@ -1,0 +1,332 @@
+//! Where a person goes after a form: never to a place that only a stranger's link chose.
+//!
+//! Accepted are paths of our own, origins of `cookie.trusted_origins`, and https hosts under `cookie.domain`.
+//! Whatever else a link asks for, and whatever browsers and libraries could read in more than one way, is
+//! dropped, and the page's own default takes its place.
+
+use url::{Host, Url};
+
+/// A destination that was found good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnTo {
+    /// For `Location`: a path of ours, or an absolute URL in normal form; printable ASCII.
+    location: String,
+    /// `scheme://host[:port]`, where it is not ours.
+    origin: Option<String>,
+}
+
+/// What is acceptable here.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// Our own origin, in every form it has.
+    pub own: &'a [String],
+    /// `cookie.trusted_origins`
+    pub trusted: &'a [String],
+    /// `cookie.domain`, without the leading dot.
+    pub domain: Option<&'a str>,
+}
+
+/// Pages that lead on to `return_to` themselves: nobody goes back to them, or it might go round for ever.
+const NEVER: [&str; 4] = ["", "/login", "/register", "/logout"];
+
+const LONGEST: usize = 2048;
+
+impl ReturnTo {
+    /// `asked` as a destination; none where it is not acceptable.
+    #[must_use]
+    pub fn parse(asked: &str, rules: Rules<'_>) -> Option<Self> {
+        // White space, controls and `\` are what browsers drop or turn before they read a URL.
+        let plain = |b: u8| matches!(b, b'!'..=b'~') && b != b'\\';
+        if asked.len() > LONGEST || !asked.bytes().all(plain) {
+            return None;
+        }
+        if asked.starts_with('/') {
+            return local(asked);
+        }
+        let url = Url::parse(asked).ok()?;
+        if !matches!(url.scheme(), "https" | "http") {
+            return None;
+        }
+        let origin = url.origin().ascii_serialization();
+        // Written as we understood it: no user, no upper case, no escapes, dots or digits in another form.
+        let rest = asked.strip_prefix(origin.as_str())?;
+        if !(rest.is_empty() || rest.starts_with(['/', '?', '#'])) {
+            return None;
+        }
+        if rules.own.contains(&origin) {
+            return local(if rest.is_empty() { "/" } else { rest });
+        }
+        let under_domain = |domain| url.scheme() == "https" && is_under(url.host(), domain);
+        let good = rules.trusted.contains(&origin) || rules.domain.is_some_and(under_domain);
+        good.then(|| Self { location: url.into(), origin: Some(origin) })
+    }
+
+    #[must_use]
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// The origin, where it is not ours: what `form-action` must name, since Chromium holds the redirect after
+    /// a post to it.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
+    /// The host to name to a person, where it is not ours.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.origin.as_deref().and_then(|origin| origin.split("://").nth(1))
+    }
+}
+
+/// A path of our own, with query and fragment.
+fn local(asked: &str) -> Option<ReturnTo> {
+    // Only the path matters: the origin that it is read against is any.
+    let base = Url::parse("http://localhost").ok()?;
+    let url = base.join(asked).ok()?;
+    if url.origin() != base.origin() || !is_plain_path(asked) {
+        return None;
+    }
+    if NEVER.contains(&url.path().trim_end_matches('/')) {
+        return None;
+    }
+    let location = url.as_str().strip_prefix("http://localhost")?;
+    Some(ReturnTo { location: location.to_owned(), origin: None })
+}
+
+/// Whether every reader finds the same path in it: nothing that could become a host, a parent folder or a
+/// control once somebody decodes it, however often.
+fn is_plain_path(asked: &str) -> bool {
+    let mut path = asked.split(['?', '#']).next().unwrap_or_default().as_bytes().to_vec();
+    loop {
+        let dots = |segment: &[u8]| segment == b"." || segment == b"..";
+        if path.starts_with(b"//")
+            || path.iter().any(|b| b.is_ascii_control() || *b == b'\\')
+            || path.split(|b| *b == b'/').any(dots)
+        {
+            return false;
+        }
+        let decoded = decode(&path);
+        if decoded == path {
+            return true;
+        }
+        path = decoded; // shorter each time
+    }
+}
+
+/// Percent-decodes once; what is no escape stays.
+fn decode(path: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        let escaped = match (first, tail) {
+            (b'%', [high, low, ..]) => {
+                let digit = |b: &u8| char::from(*b).to_digit(16);
+                digit(high).zip(digit(low)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok())
+            }
+            _ => None,
+        };
+        decoded.push(escaped.unwrap_or(*first));
+        if escaped.is_some() {
+            rest = tail.get(2..).unwrap_or_default();
+        }
+    }
+    decoded
+}
+
+/// Whether the host is `domain` or a name under it, of letters, digits, `-` and `_`: the URL standard lets more
+/// through, and the host goes into a policy header.
+fn is_under(host: Option<Host<&str>>, domain: &str) -> bool {
+    let Some(Host::Domain(host)) = host else { return false };
+    let labels = match host.strip_suffix(domain) {
+        Some("") => return true,
+        Some(prefix) => prefix.strip_suffix('.'),
+        None => None,
+    };
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    labels.is_some_and(|labels| labels.split('.').all(label))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(asked: &str) -> Option<(String, Option<String>)> {
+        let own = ["https://auth.example.com".to_owned()];
+        let trusted = ["https://partner.test".to_owned(), "http://localhost:3000".to_owned()];
+        let rules = Rules { own: &own, trusted: &trusted, domain: Some("example.com") };
+        ReturnTo::parse(asked, rules).map(|to| (to.location, to.origin))
+    }
+
+    #[test]
+    fn our_own_paths_are_good() {
+        for (asked, location) in [
+            ("/account", "/account"),
+            ("/account?done=x#devices", "/account?done=x#devices"),
+            (
+                "/oauth/authorize?client_id=a&redirect_uri=https%3A%2F%2Fb%2Fcb&state=%0d%0a",
+                "/oauth/authorize?client_id=a&redirect_uri=https%3A%2F%2Fb%2Fcb&state=%0d%0a",
+            ),
+            ("/a//b", "/a//b"),
+            ("/search?q=//evil.test", "/search?q=//evil.test"),
+            ("/caf%C3%A9", "/caf%C3%A9"),
+            ("/100%", "/100%"),
+            ("https://auth.example.com/account", "/account"),
+            ("https://auth.example.com/a?b#c", "/a?b#c"),
+        ] {
+            assert_eq!(parse(asked), Some((location.to_owned(), None)), "{asked}");
+        }
+    }
+
+    #[test]
+    fn trusted_origins_and_hosts_under_the_domain_are_good() {
+        for (asked, location, origin) in [
+            ("https://partner.test", "https://partner.test/", "https://partner.test"),
+            ("https://partner.test/a?b=c#d", "https://partner.test/a?b=c#d", "https://partner.test"),
+            ("http://localhost:3000/cb", "http://localhost:3000/cb", "http://localhost:3000"),
+            ("https://wiki.example.com/", "https://wiki.example.com/", "https://wiki.example.com"),
+            ("https://example.com?x", "https://example.com/?x", "https://example.com"),
+            (
+                "https://a_b.c-d.example.com:8443/",
+                "https://a_b.c-d.example.com:8443/",
+                "https://a_b.c-d.example.com:8443",
+            ),
+            ("https://wiki.example.com/a/../b", "https://wiki.example.com/b", "https://wiki.example.com"),
+        ] {
+            assert_eq!(parse(asked), Some((location.to_owned(), Some(origin.to_owned()))), "{asked}");
+        }
+    }
+
+    #[test]
+    fn a148_everything_else_is_dropped() {
+        for asked in [
+            "",
+            // Other hosts, in all the ways to write one.
+            "//evil",
+            "//evil.test/",
+            "///evil",
+            "////evil",
+            "/\\evil",
+            "\\\\evil",
+            "\\/evil",
+            "https:evil",
+            "https:/evil",
+            "https:///evil",
+            "https:\\\\evil",
+            "https://evil.test/",
+            "http://evil.test",
+            "https://evil.test/?https://auth.example.com/",
+            "https://evil.test#https://auth.example.com/",
+            "evil.test",
+            "evil",
+            "ftp://wiki.example.com/",
+            "javascript:alert(1)",
+            "javascript://auth.example.com/%0aalert(1)",
+            "data:text/html,x",
+            "file:///etc/passwd",
+            "blob:https://auth.example.com/x",
+            // Ours in front of theirs.
+            "https://auth.example.com@evil.test/",
+            "https://auth.example.com:x@evil.test/",
+            "https://user@wiki.example.com/",
+            "https://user:pass@auth.example.com/",
+            "https://@auth.example.com/",
+            "https://auth.example.com.evil.test/",
+            "https://auth.example.com%2eevil.test/",
+            "https://auth.example.com%2f.evil.test/",
+            "https://example.com%2eevil/",
+            "https://auth.example.com\u{3002}evil.test/",
+            "https://partner\u{3002}test/",
+            "https://partner.test.evil.test/",
+            "https://evilexample.com/",
+            "https://evil-example.com/",
+            "https://example.com.evil/",
+            "https://partner.test:8443/",
+            "http://partner.test/",
+            "http://wiki.example.com/",
+            "http://localhost:3001/",
+            "http://127.0.0.1:3000/",
+            "https://sub.partner.test/",
+            // Ours, but written so that two readers may differ.
+            "HTTPS://wiki.example.com/",
+            "https://WIKI.example.com/",
+            "https://wiki.example.com./",
+            "https://wiki..example.com/",
+            "https://.example.com/",
+            "https://wiki.example.com:443/",
+            "https://wiki.example%2ecom/",
+            "https://wiki.example.com\\@evil.test/",
+            "https://wiki\t.example.com/",
+            " https://wiki.example.com/",
+            "https://wiki.example.com/ ",
+            "https://bücher.example.com/",
+            "https://wiki.example.com/\r\nSet-Cookie: a=b",
+            // Hosts that would say more in a policy header.
+            "https://*.example.com/",
+            "https://a;sandbox.example.com/",
+            "https://a,b.example.com/",
+            "https://'self'.example.com/",
+            "https://a&b.example.com/",
+            // Our own paths that become something else.
+            "/%09/evil",
+            "/\t/evil",
+            "/%0a/evil",
+            "/%00",
+            "/%5c%5cevil",
+            "/%5Cevil",
+            "/%2f/evil",
+            "/%2fevil",
+            "/%252fevil",
+            "/%25252fevil",
+            "/..//evil",
+            "/.//evil",
+            "/../account",
+            "/a/../../evil",
+            "/a/%2e%2e//evil",
+            "/%2e%2e//evil",
+            "/%252e%252e/x",
+            "/a b",
+            "/é",
+            "account",
+            "?done=x",
+            "#x",
+            // Round and round.
+            "/",
+            "/login",
+            "/login/",
+            "/login?return_to=/login",
+            "/login#x",
+            "/register",
+            "/logout",
+            "/logout?return_to=//evil",
+            "https://auth.example.com",
+            "https://auth.example.com/login",
+        ] {
+            assert_eq!(parse(asked), None, "{asked:?}");
+        }
+        assert_eq!(parse(&format!("/{}", "a".repeat(LONGEST))), None);
+        let deep = format!("/%{}2fevil", "25".repeat(600));
+        assert_eq!(parse(&deep), None);
+    }
+
+    #[test]
+    fn without_a_domain_only_trusted_origins_are_others() {
+        let rules = Rules { own: &["http://localhost:8080".to_owned()], trusted: &[], domain: None };
+        for asked in ["https://wiki.example.com/", "https://localhost:8080/x", "http://localhost/x"] {
+            assert_eq!(ReturnTo::parse(asked, rules), None, "{asked}");
+        }
+        assert_eq!(ReturnTo::parse("http://localhost:8080/x", rules).unwrap().location(), "/x");
+    }
+
+    #[test]
+    fn people_are_told_the_host() {
+        let rules = Rules { own: &[], trusted: &["http://localhost:3000".to_owned()], domain: None };
+        let to = ReturnTo::parse("http://localhost:3000/a", rules).unwrap();
+        assert_eq!((to.host(), to.origin()), (Some("localhost:3000"), Some("http://localhost:3000")));
+        assert_eq!(ReturnTo::parse("/a", rules).unwrap().host(), None);
+    }
+}
