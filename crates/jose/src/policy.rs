@@ -106,7 +106,8 @@ impl Policy {
         self
     }
 
-    /// Also demands this claim. `null` counts as absent where the claim has no type of its own here.
+    /// Also demands this claim. An empty string does not meet the demand; nor does `null`, where the claim has no
+    /// type of its own here.
     #[must_use]
     pub fn require(mut self, claim: &str) -> Self {
         let required = match claim {
@@ -255,17 +256,22 @@ impl Policy {
 impl Required {
     fn is_in(&self, claims: Claims<'_>) -> bool {
         match self {
-            Self::Iss => claims.iss().is_some(),
-            Self::Sub => claims.sub().is_some(),
+            Self::Iss => says_something(claims.iss()),
+            Self::Sub => says_something(claims.sub()),
             Self::Aud => !claims.aud().is_absent(),
             Self::Exp => claims.exp().is_some(),
             Self::Nbf => claims.nbf().is_some(),
             Self::Iat => claims.iat().is_some(),
-            Self::Jti => claims.jti().is_some(),
-            Self::ClientId => claims.client_id().is_some(),
-            Self::Other(name) => claims.get(name).is_some_and(|value| value != "null"),
+            Self::Jti => says_something(claims.jti()),
+            Self::ClientId => says_something(claims.client_id()),
+            Self::Other(name) => claims.get(name).is_some_and(|value| value != "null" && value != "\"\""),
         }
     }
+}
+
+/// An empty name names nobody.
+fn says_something(claim: Option<&str>) -> bool {
+    claim.is_some_and(|text| !text.is_empty())
 }
 
 /// Why a policy could not be made.

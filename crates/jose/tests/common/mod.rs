@@ -23,6 +23,7 @@ pub struct Forger {
     pub keys: KeySet,
     pub jwk: Value,
     pub policy: Policy,
+    pub raw_key: RawKey,
 }
 
 impl Forger {
@@ -40,9 +41,11 @@ impl Forger {
     }
 
     pub fn from_key(key: SigningKey) -> Self {
+        let jwk = serde_json::from_str(&key.to_private_jwk().unwrap()).unwrap();
         Self {
             keys: key.verifying_key().into(),
-            jwk: serde_json::from_str(&key.to_private_jwk().unwrap()).unwrap(),
+            raw_key: RawKey::from_jwk(&jwk),
+            jwk,
             policy: Policy::access_token(ISSUER, AUDIENCE),
             key,
         }
@@ -55,7 +58,7 @@ impl Forger {
 
     /// Signs exactly these bytes.
     pub fn raw(&self, message: &[u8]) -> Vec<u8> {
-        raw_sign(&self.jwk, self.key.algorithm(), message)
+        self.raw_key.sign(self.key.algorithm(), message)
     }
 
     /// A token with this header text and payload, encoded and signed as they stand.
@@ -132,44 +135,53 @@ pub fn unb64(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode_to_vec(text).unwrap()
 }
 
-/// Signs with the key of a private JWK, straight through the cryptographic library.
-pub fn raw_sign(jwk: &Value, alg: Algorithm, message: &[u8]) -> Vec<u8> {
-    let member = |name: &str| unb64(jwk[name].as_str().unwrap());
-    let rng = SystemRandom::new();
-    match alg {
-        Algorithm::Hs256 => {
-            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &member("k")), message).as_ref().to_vec()
+/// A key of the cryptographic library itself, which signs whatever it is given.
+pub enum RawKey {
+    Hmac(Box<hmac::Key>),
+    Rsa(RsaKeyPair),
+    Ec(EcdsaKeyPair),
+    Ed(Ed25519KeyPair),
+}
+
+impl RawKey {
+    pub fn from_jwk(jwk: &Value) -> Self {
+        let member = |name: &str| unb64(jwk[name].as_str().unwrap());
+        match jwk["kty"].as_str().unwrap() {
+            "oct" => Self::Hmac(hmac::Key::new(hmac::HMAC_SHA256, &member("k")).into()),
+            "RSA" => {
+                let parts = KeyPairComponents {
+                    public_key: RsaPublicKeyComponents { n: member("n"), e: member("e") },
+                    d: member("d"),
+                    p: member("p"),
+                    q: member("q"),
+                    dP: member("dp"),
+                    dQ: member("dq"),
+                    qInv: member("qi"),
+                };
+                Self::Rsa(RsaKeyPair::from_components(&parts).unwrap())
+            }
+            "EC" => {
+                let point = [vec![4], member("x"), member("y")].concat();
+                let alg = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+                Self::Ec(EcdsaKeyPair::from_private_key_and_public_key(alg, &member("d"), &point).unwrap())
+            }
+            _ => Self::Ed(Ed25519KeyPair::from_seed_and_public_key(&member("d"), &member("x")).unwrap()),
         }
-        Algorithm::Rs256 | Algorithm::Ps256 => {
-            let parts = KeyPairComponents {
-                public_key: RsaPublicKeyComponents { n: member("n"), e: member("e") },
-                d: member("d"),
-                p: member("p"),
-                q: member("q"),
-                dP: member("dp"),
-                dQ: member("dq"),
-                qInv: member("qi"),
-            };
-            let pair = RsaKeyPair::from_components(&parts).unwrap();
-            let mut out = vec![0; pair.public_modulus_len()];
-            let padding = if alg == Algorithm::Rs256 {
-                &signature::RSA_PKCS1_SHA256
-            } else {
-                &signature::RSA_PSS_SHA256
-            };
-            pair.sign(padding, &rng, message, &mut out).unwrap();
-            out
+    }
+
+    pub fn sign(&self, alg: Algorithm, message: &[u8]) -> Vec<u8> {
+        let rng = SystemRandom::new();
+        match self {
+            Self::Hmac(key) => hmac::sign(key, message).as_ref().to_vec(),
+            Self::Rsa(pair) => {
+                let mut out = vec![0; pair.public_modulus_len()];
+                let pss = alg == Algorithm::Ps256;
+                let padding = if pss { &signature::RSA_PSS_SHA256 } else { &signature::RSA_PKCS1_SHA256 };
+                pair.sign(padding, &rng, message, &mut out).unwrap();
+                out
+            }
+            Self::Ec(pair) => pair.sign(&rng, message).unwrap().as_ref().to_vec(),
+            Self::Ed(pair) => pair.sign(message).as_ref().to_vec(),
         }
-        Algorithm::Es256 => {
-            let point = [vec![4], member("x"), member("y")].concat();
-            let signing = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
-            let pair = EcdsaKeyPair::from_private_key_and_public_key(signing, &member("d"), &point).unwrap();
-            pair.sign(&rng, message).unwrap().as_ref().to_vec()
-        }
-        Algorithm::EdDsa | Algorithm::Ed25519 => {
-            let pair = Ed25519KeyPair::from_seed_and_public_key(&member("d"), &member("x")).unwrap();
-            pair.sign(message).as_ref().to_vec()
-        }
-        other => panic!("the forger does not know {other}"),
     }
 }
