@@ -18,6 +18,8 @@ pub struct Policy {
     pub grace: Duration,
     /// `jwks.max_age`
     pub jwks_max_age: Duration,
+    /// `status_list.ttl`: the longest that a verifier which polls goes by a list
+    pub status_list_ttl: Duration,
     /// `key.rotation`
     pub key_rotation: Duration,
     /// `password.min_length`, in Unicode scalar values after NFC
@@ -36,6 +38,7 @@ impl Default for Policy {
             max_per_user: 100,
             grace: Duration::from_secs(10),
             jwks_max_age: Duration::from_secs(300),
+            status_list_ttl: Duration::from_secs(30),
             key_rotation: Duration::from_secs(90 * DAY),
             password_min_length: 8,
             permissions: BTreeMap::new(),

@@ -124,6 +124,8 @@ pub struct RevocationPage {
     /// Position after the last row here; opaque outside the backend.
     pub cursor: i64,
     pub revoked: Vec<Revoked>,
+    /// The status number last given to a session, 0 where none was: it tells which status lists exist.
+    pub last_status: u64,
 }
 
 /// Which part of a list to read.

@@ -275,7 +275,7 @@ async fn a105_use_never_extends_a_session_beyond_its_absolute_end() {
 
 #[tokio::test]
 async fn a54_an_address_in_use_is_answered_like_any_and_its_owner_is_told() {
-    use jotgate_domain::store::{Change, Lookup, Store as _};
+    use jotgate_domain::store::{Change, Lookup};
     let site = Site::new().await;
     site.register("owner").await;
     let store = &site.server.app().store;

@@ -60,6 +60,23 @@ impl Revocations {
         self.kids.load().contains_key(kid)
     }
 
+    /// The list at `uri` as a status list of `entries` one-bit entries has it, revoked ones as 1: entry 0 is the
+    /// lowest bit of the first byte (draft-ietf-oauth-status-list).
+    #[must_use]
+    pub fn bits(&self, uri: &str, entries: usize) -> Vec<u8> {
+        let mut bytes = vec![0; entries.div_ceil(8)];
+        let lists = self.lists.load();
+        let Some(list) = lists.get(uri) else { return bytes };
+        for (block, part) in list.blocks.load().iter().zip(bytes.chunks_mut(BLOCK_BITS / 8)) {
+            let Some(block) = block else { continue };
+            for (word, eight) in block.iter().zip(part.chunks_mut(8)) {
+                let word = word.load(Ordering::Acquire).to_le_bytes();
+                eight.iter_mut().zip(word).for_each(|(byte, value)| *byte = value);
+            }
+        }
+        bytes
+    }
+
     /// Revokes an entry. `until` (seconds since the epoch) is when its last token will have expired.
     /// An index above [`MAX_INDEX`] is not believed, and ignored: no token that this program accepts has one.
     pub fn insert(&self, uri: &str, idx: u64, until: i64) {
@@ -165,6 +182,22 @@ mod tests {
         }
         set.insert(A, u64::MAX, 100);
         assert!(!set.contains(A, u64::MAX), "an index that no list has is not believed");
+    }
+
+    #[test]
+    fn the_bits_of_a_list_are_those_that_are_set() {
+        let set = Revocations::new();
+        let revoked = [0, 9, 63, 64, 65_536, 200_000];
+        for idx in revoked {
+            set.insert(A, idx, 100);
+        }
+        let bits = set.bits(A, 1 << 20);
+        assert_eq!(bits.len(), 1 << 17);
+        for idx in 0..1_u64 << 20 {
+            let byte = bits[usize::try_from(idx / 8).unwrap()];
+            assert_eq!(byte >> (idx % 8) & 1 == 1, revoked.contains(&idx), "{idx}");
+        }
+        assert!(set.bits("https://none.example", 16).iter().all(|byte| *byte == 0));
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl App {
         let number = session
             .status
             .ok_or_else(|| Fault::Internal("a session was granted without a status entry".into()))?;
-        let position = self.status.position(number);
+        let position = self.positions.of(number);
         let uri = self.status_uri(position.list);
         let jti = URL_SAFE_NO_PAD.encode(self.edge.random::<16>()?);
         let mint = Mint {

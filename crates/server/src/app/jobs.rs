@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use jotgate_domain::status::LIST_SIZE;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::App;
 
@@ -11,8 +12,8 @@ use super::App;
 const KEEP_AUDIT: u64 = 1_000_000;
 /// Rows of a kind that one sweep removes: short enough to wait behind.
 const SWEEP_BATCH: u32 = 500;
-/// After a failure, before the next try.
-const BACK_OFF: Duration = Duration::from_secs(1);
+/// The database is heard at least this often.
+const HEAR_EVERY: Duration = Duration::from_secs(1);
 
 impl App {
     /// Runs until dropped.
@@ -20,17 +21,19 @@ impl App {
         tokio::join!(self.follow(), self.tick(), self.sweep());
     }
 
-    /// Takes over what other processes change: revocations and keys.
+    /// Takes over what other processes change: revocations and keys. It reads at once when told of a change, and
+    /// once a second at least, so that what it serves is as fresh as it says.
     async fn follow(&self) {
         let (mut seen, mut cursor) = (0, 0);
         loop {
-            seen = self.store.changed(seen).await;
+            if let Ok(now_seen) = timeout(HEAR_EVERY, self.store.changed(seen)).await {
+                seen = now_seen;
+            }
             match self.catch_up(cursor).await {
                 Ok(next) => cursor = next,
                 Err(error) => {
                     tracing::warn!(%error, "the database cannot be followed");
-                    sleep(BACK_OFF).await;
-                    seen = 0;
+                    sleep(HEAR_EVERY).await;
                 }
             }
         }
@@ -38,9 +41,12 @@ impl App {
 
     /// Reads the revocation log from `cursor` on, and the keys.
     pub(super) async fn catch_up(&self, cursor: i64) -> Result<i64, super::OpenError> {
+        let asked_at = self.now();
         let page = self.store.revocations(cursor).await?;
         self.revoked(&page.revoked);
+        self.status_lists.exist_up_to(page.last_status / LIST_SIZE);
         self.reload_keys().await?;
+        self.feed.heard(asked_at);
         Ok(page.cursor)
     }
 
@@ -57,6 +63,7 @@ impl App {
             }
             if count % 60 == 1 {
                 self.verifier.revocations().forget_expired(self.now().secs());
+                self.feed.forget_expired(self.now());
             }
         }
     }

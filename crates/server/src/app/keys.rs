@@ -28,6 +28,8 @@ const USUAL_TOKEN: usize = 2048;
 /// What signs and what is published, at one moment.
 pub struct KeyRing {
     signing: SigningKey,
+    /// Signs status lists, which everybody must be able to verify: never symmetric. None: `signing` does.
+    signing_lists: Option<SigningKey>,
     /// The JWK Set (RFC 7517 §5): public keys only.
     pub jwks: String,
     /// A strong validator of it (RFC 9110 §8.8.3), with its quotes.
@@ -46,13 +48,12 @@ impl fmt::Debug for KeyRing {
 impl KeyRing {
     /// Signs these claims as an access token.
     pub(super) fn sign(&self, claims: &impl Serialize) -> Result<String, Fault> {
-        let mut token = Vec::with_capacity(USUAL_TOKEN);
-        self.signing
-            .sign_into(ACCESS_TOKEN, &mut token, |payload| {
-                serde_json::to_writer(payload, claims).map_err(|_| KeyError::Rejected)
-            })
-            .map_err(|error| Fault::Internal(format!("signing failed: {error}")))?;
-        String::from_utf8(token).map_err(|_| Fault::Internal("a signed token is ASCII".into()))
+        sign(&self.signing, ACCESS_TOKEN, claims)
+    }
+
+    /// Signs these claims for everybody.
+    pub(super) fn sign_list(&self, typ: &str, claims: &impl Serialize) -> Result<String, Fault> {
+        sign(self.signing_lists.as_ref().unwrap_or(&self.signing), typ, claims)
     }
 
     /// Opens the rows that count at `now`.
@@ -71,6 +72,13 @@ impl KeyRing {
         let signing =
             key::signing_key(&rows, algorithm.name(), now).ok_or(OpenKeyError::NoSigningKey(algorithm))?;
         let signing = open(signing)?;
+        let signing_lists = if algorithm.is_symmetric() {
+            let row = key::signing_key(&rows, key::list_algorithm(algorithm.name()), now)
+                .ok_or(OpenKeyError::NoSigningKey(algorithm))?;
+            Some(open(row)?)
+        } else {
+            None
+        };
         let mut accepted = KeySet::new();
         let mut published = KeySet::new();
         for row in key::verifying(&rows, now) {
@@ -86,8 +94,17 @@ impl KeyRing {
         let etag = digest(&SHA256, jwks.as_bytes());
         let jwks_etag =
             format!("\"{}\"", URL_SAFE_NO_PAD.encode(etag.as_ref().get(..16).unwrap_or_default()));
-        Ok(Self { signing, jwks, jwks_etag, accepted, rows })
+        Ok(Self { signing, signing_lists, jwks, jwks_etag, accepted, rows })
     }
+}
+
+fn sign(key: &SigningKey, typ: &str, claims: &impl Serialize) -> Result<String, Fault> {
+    let mut token = Vec::with_capacity(USUAL_TOKEN);
+    key.sign_into(typ, &mut token, |payload| {
+        serde_json::to_writer(payload, claims).map_err(|_| KeyError::Rejected)
+    })
+    .map_err(|error| Fault::Internal(format!("signing failed: {error}")))?;
+    String::from_utf8(token).map_err(|_| Fault::Internal("a signed token is ASCII".into()))
 }
 
 /// Why the keys cannot be used.

@@ -2,6 +2,7 @@
 //! command line alike. No HTTP and no SQL here.
 
 mod addresses;
+pub mod feed;
 mod grant;
 mod jobs;
 mod keys;
@@ -13,13 +14,13 @@ mod password;
 mod refresh;
 mod register;
 mod sessions;
+mod status_list;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jotgate_domain::refresh_token::RefreshKeys;
-use jotgate_domain::status::Permutation;
 use jotgate_domain::store::{Applied, Change, Expect, Store, StoreError};
 use jotgate_domain::throttle::BucketKeys;
 use jotgate_domain::{Session, Timestamp, User};
@@ -34,6 +35,7 @@ pub use operator::{Done, NewUser, Operator, OperatorError};
 pub use password::ChangePasswordError;
 pub use refresh::{Holder, RefreshError};
 pub use register::{RegisterError, RegisterForm};
+pub use status_list::StatusList;
 
 use crate::config::{Config, Origin};
 use crate::edge::{Edge, NoRandomness};
@@ -59,7 +61,10 @@ pub struct App {
     keys: keys::Keys,
     sealer: Sealer,
     refresh_keys: RefreshKeys,
-    status: Permutation,
+    positions: feed::Positions,
+    /// What other programs follow to refuse what was revoked.
+    pub feed: feed::Feed,
+    status_lists: status_list::StatusLists,
     addresses: addresses::Addresses,
     past_cookie_domains: Vec<String>,
     buckets: BucketKeys,

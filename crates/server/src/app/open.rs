@@ -16,7 +16,9 @@ use jotgate_domain::throttle::BucketKeys;
 use jotgate_jose::Policy;
 use jotgate_verify::Verifier;
 
+use super::feed::{Feed, Positions};
 use super::keys::{Keys, OpenKeyError};
+use super::status_list::StatusLists;
 use super::{App, Fault};
 use crate::config::{Config, DatabaseUrl, Origin};
 use crate::edge::Edge;
@@ -122,7 +124,6 @@ impl App {
         let past_cookie_domains = remember_cookie_domain(&*store, config.cookie.domain.as_deref()).await?;
         let app = Self {
             issuer,
-            edge,
             hasher,
             verifier,
             issuer_text,
@@ -130,12 +131,15 @@ impl App {
             keys,
             sealer,
             refresh_keys: RefreshKeys::new(REFRESH_KEY, &master.derive(Purpose::Refresh(REFRESH_KEY))),
-            status: Permutation::new(&master.derive(Purpose::Status)),
+            positions: Positions::new(Permutation::new(&master.derive(Purpose::Status))),
+            feed: Feed::new(u64::from_le_bytes(edge.random().map_err(Fault::from)?), edge.now()),
+            status_lists: StatusLists::default(),
             addresses: super::addresses::Addresses::default(),
             buckets: BucketKeys::new(&master.derive(Purpose::Throttle)),
             device_key: hmac::Key::new(hmac::HMAC_SHA256, master.derive(Purpose::Devices).as_slice()),
             form_secret: master.derive(Purpose::Forms),
             past_cookie_domains,
+            edge,
             store,
             config,
         };

@@ -5,6 +5,7 @@ use jotgate_domain::audit::{Action, Actor};
 use jotgate_domain::store::{Lookup, Revoked};
 use jotgate_domain::{Session, SessionId, User, UserId};
 
+use super::feed::Entry;
 use super::{App, Fault, SignedIn, Visitor};
 
 impl App {
@@ -70,12 +71,20 @@ impl App {
         Ok(self.store.user(Lookup::Id(id)).await?)
     }
 
-    /// Makes this node refuse what was revoked.
+    /// Makes this node refuse what was revoked, and tells the followers.
     pub(super) fn revoked(&self, revoked: &[Revoked]) {
-        for entry in revoked {
-            let position = self.status.position(entry.status);
-            let uri = self.status_uri(position.list);
-            self.verifier.revocations().insert(&uri, position.index, entry.until.secs().saturating_add(1));
-        }
+        let mut uri = (u64::MAX, String::new());
+        let entries: Vec<Entry> = revoked
+            .iter()
+            .map(|entry| Entry { position: self.positions.of(entry.status), until: entry.until })
+            .inspect(|entry| {
+                if uri.0 != entry.position.list {
+                    uri = (entry.position.list, self.status_uri(entry.position.list));
+                }
+                let until = entry.until.secs().saturating_add(1);
+                self.verifier.revocations().insert(&uri.1, entry.position.index, until);
+            })
+            .collect();
+        self.feed.push(entries);
     }
 }

@@ -405,6 +405,18 @@ pub static KEYS: &[Key] = &[
         }),
     },
     Key {
+        name: "status_list.ttl",
+        default: Default::Value("30s"),
+        takes: "duration, `3s` to `1h`",
+        doc: "The longest until a verifier that polls status lists refuses what was revoked. One that follows the revocation feed refuses it within a second.",
+        secret: false,
+        list: false,
+        set: Set::Plain(|config, value| {
+            config.policy.status_list_ttl = value.duration(seconds(3), seconds(3600))?;
+            Ok(())
+        }),
+    },
+    Key {
         name: "key.rotation",
         default: Default::Value("90d"),
         takes: "duration, `1m` to `3650d`",

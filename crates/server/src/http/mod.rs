@@ -25,6 +25,7 @@ pub mod pages;
 mod password;
 mod refresh;
 mod register;
+mod revocations;
 pub(crate) mod router;
 mod sessions;
 mod site;

@@ -7,7 +7,7 @@ use axum::routing::{any, delete, get, post};
 
 use super::{
     FrontLayer, clear_cookies, error, health, login, logout, me, pages, password, refresh, register,
-    sessions, verify, well_known,
+    revocations, sessions, verify, well_known,
 };
 use crate::serve::Lifecycle;
 use crate::server::Server;
@@ -48,6 +48,9 @@ fn bare(server: &Server) -> Router {
         .route("/auth/sessions/{id}", delete(sessions::delete_one))
         .route("/auth/password/change", post(password::change))
         .route("/auth/verify", any(verify::any))
+        .route("/auth/revocations", get(revocations::feed))
+        .route("/auth/status", get(revocations::lists))
+        .route("/auth/status/{list}", get(revocations::status))
         .route("/.well-known/jwks.json", get(well_known::jwks))
         .route("/.well-known/openid-configuration", get(well_known::metadata))
         .route("/.well-known/oauth-authorization-server", get(well_known::metadata))

@@ -13,13 +13,7 @@ use crate::server::Server;
 
 pub(super) async fn jwks(State(server): State<Server>, headers: HeaderMap) -> Result<Response, ApiError> {
     let ring = server.app().keys();
-    let known = headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|tag| tag.trim().trim_start_matches("W/") == ring.jwks_etag || tag.trim() == "*");
-    let mut response = if known {
+    let mut response = if is_known(&headers, &ring.jwks_etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let mut response = ring.jwks.clone().into_response();
@@ -31,6 +25,16 @@ pub(super) async fn jwks(State(server): State<Server>, headers: HeaderMap) -> Re
     headers.insert(CACHE_CONTROL, value(&format!("public, max-age={max_age}"))?);
     headers.insert(ETAG, value(&ring.jwks_etag)?);
     Ok(response)
+}
+
+/// Whether the client has this version already (RFC 9110 §13.1.2).
+pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*")
 }
 
 /// The same document at both addresses: what is served here, and nothing that is not.
@@ -50,6 +54,8 @@ fn document(server: &Server) -> Value {
         // No grant is offered to OAuth clients: an absent member would mean some (RFC 8414 §2).
         "response_types_supported": [],
         "grant_types_supported": [],
+        "revocation_feed_endpoint": format!("{issuer}/auth/revocations"),
+        "status_list_aggregation_endpoint": format!("{issuer}/auth/status"),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [app.config.token.algorithm.name()],
         "scopes_supported": ["account", "admin"],

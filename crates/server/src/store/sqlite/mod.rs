@@ -214,6 +214,9 @@ fn revocations(connection: &Connection, cursor: i64) -> rusqlite::Result<Revocat
         .prepare_cached(rows::REVOCATIONS)?
         .query_map([after], |row| Ok(Revoked { status: row.get(1)?, until: Timestamp(row.get(2)?) }))?
         .collect::<rusqlite::Result<Vec<_>>>()?;
+    let last_status = transaction
+        .prepare_cached("SELECT value FROM counters WHERE name = 'status'")?
+        .query_row([], |row| row.get(0))?;
     transaction.commit()?;
-    Ok(RevocationPage { cursor: last, revoked })
+    Ok(RevocationPage { cursor: last, revoked, last_status })
 }
