@@ -10,8 +10,15 @@
 use std::time::Duration;
 
 use crate::session::{RefreshState, Session};
+use crate::status::REVOKED_MARGIN;
 use crate::store::Revoked;
 use crate::{Timestamp, User};
+
+/// The longest `refresh.grace`. A repeat inside it writes nothing, so its access token may expire by as much later
+/// than the row knows; a revocation is remembered for that long beyond the row's instant, and the leeway.
+pub const GRACE_MAX: Duration = Duration::from_secs(60);
+
+const _: () = assert!(REVOKED_MARGIN.as_secs() >= GRACE_MAX.as_secs() + 60, "grace and 60 s of leeway");
 
 /// What the presented generation means for a session; the whole rule, RFC 9700 §4.14 and beyond.
 ///

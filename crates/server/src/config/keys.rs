@@ -279,12 +279,12 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "refresh.grace",
         default: Default::Value("10s"),
-        takes: "duration, `0s` to `5m`",
+        takes: "duration, `0s` to `1m`",
         doc: "How long racing tabs that refresh with one token get the same successor.",
         secret: false,
         list: false,
         set: Set::Plain(|config, value| {
-            config.policy.grace = value.duration(seconds(0), seconds(300))?;
+            config.policy.grace = value.duration(seconds(0), jotgate_domain::refresh::GRACE_MAX)?;
             Ok(())
         }),
     },
