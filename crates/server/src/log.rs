@@ -442,6 +442,43 @@ mod tests {
     }
 
     #[test]
+    fn a_request_is_one_line_with_nothing_of_the_visitors_own() {
+        use crate::http::error::{ApiError, Code};
+        use crate::http::log::{Line, Note, line};
+        use axum::response::IntoResponse as _;
+
+        let mut refused = ApiError::new(Code::Csrf).log("Origin is \"https://evil.example\"").into_response();
+        let note = Note::of(&mut refused).clone();
+        let method = http::Method::from_bytes(b"CANARY").unwrap();
+        let mut request = Line {
+            method: &http::Method::GET,
+            route: "/auth/sessions/{id}",
+            status: http::StatusCode::OK,
+            took: Duration::from_micros(42),
+            address: None,
+            request_id: "0a",
+            note: None,
+        };
+        let text = logged(Form::Json, "info", || {
+            line(&request);
+            request.status = http::StatusCode::SERVICE_UNAVAILABLE;
+            (request.method, request.route, request.note) = (&method, "", Some(&note));
+            request.address = Some("2001:db8::1".parse().unwrap());
+            line(&request);
+        });
+        assert_eq!(
+            text,
+            "{\"time\":\"2026-09-21T14:13:20.120Z\",\"level\":\"info\",\"target\":\"jotgate::request\",\
+             \"method\":\"GET\",\"route\":\"/auth/sessions/{id}\",\"status\":200,\"us\":42,\
+             \"request_id\":\"0a\"}\n\
+             {\"time\":\"2026-09-21T14:13:20.120Z\",\"level\":\"error\",\"target\":\"jotgate::request\",\
+             \"method\":\"(other)\",\"route\":\"\",\"status\":503,\"reason\":\"csrf\",\"us\":42,\
+             \"address\":\"2001:db8::1\",\"request_id\":\"0a\",\
+             \"detail\":\"Origin is \\\"https://evil.example\\\"\"}\n"
+        );
+    }
+
+    #[test]
     fn a205_other_crates_are_heard_from_info_on_only() {
         let text = logged(Form::Json, "trace", || {
             tracing::trace!(target: "h2::codec", "canary");

@@ -389,3 +389,75 @@ impl Head {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::{get, post};
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::http::json::Json;
+    use crate::http::site::tests::site;
+
+    async fn ask(router: Router, request: Request) -> Response {
+        let mut service = router.layer(FrontLayer::new(Arc::new(site("https://id.example.com"))));
+        match service.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a200_what_takes_too_long_is_503_and_dropped() {
+        let dropped = Arc::new(());
+        let held = Arc::downgrade(&dropped);
+        let stuck = move || {
+            let held = Arc::clone(&dropped);
+            async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            }
+        };
+        let began = tokio::time::Instant::now();
+        let response = ask(
+            Router::new().route("/auth/me", get(stuck)),
+            Request::get("/auth/me").body(Body::empty()).unwrap(),
+        )
+        .await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key("retry-after"));
+        assert_eq!(began.elapsed().as_secs(), TIMEOUT.as_secs());
+        assert!(held.upgrade().is_none(), "what it held is free again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a194_a_body_that_does_not_come_is_408() {
+        let first = Ok::<_, Infallible>(Bytes::from_static(b"{"));
+        let stream = futures_util::stream::once(async { first });
+        let stream = futures_util::StreamExt::chain(stream, futures_util::stream::pending());
+        let request = Request::post("/auth/x").header(CONTENT_TYPE, "application/json");
+        let began = tokio::time::Instant::now();
+        let take = async |_: Json<serde_json::Value>| ();
+        let response =
+            ask(Router::new().route("/auth/x", post(take)), request.body(Body::from_stream(stream)).unwrap())
+                .await;
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(began.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test]
+    async fn inside_another_server_the_layer_needs_nothing_of_ours() {
+        let me = async |arrival: axum::Extension<Arrival>| format!("{:?}", arrival.client.address);
+        let mut request = Request::get("/auth/me").body(Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 1], 5))));
+        request.headers_mut().insert("x-forwarded-for", HeaderValue::from_static("192.0.2.1"));
+        let response = ask(Router::new().route("/auth/me", get(me)), request).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["strict-transport-security"], "max-age=63072000");
+        let text = axum::body::to_bytes(response.into_body(), 99).await.unwrap();
+        assert_eq!(text, "Some(192.0.2.1)");
+        let unknown = Request::get("/auth/me").body(Body::empty()).unwrap();
+        assert_eq!(ask(Router::new().route("/auth/me", get(me)), unknown).await.status(), StatusCode::OK);
+    }
+}
