@@ -323,3 +323,24 @@ async fn a207_health_is_on_the_public_listener_only_while_that_is_loopback_or_as
     let asked = Site::with(support::https_origin(), |config| config.ops = Ops::Main).await;
     assert_eq!(asked.get("/readyz").send().await.status, 200);
 }
+
+/// A stolen token that its owner has moved on from must not sign them out everywhere.
+#[tokio::test]
+async fn a_spent_token_ends_its_own_session_and_nothing_else() {
+    let site = Site::new().await;
+    let spent = site.signed_in("ada").await;
+    let other = site.login("ada").await.tokens();
+    let mut current = spent.refresh.clone();
+    for _ in 0..2 {
+        site.clock.pass(Duration::from_secs(60));
+        current = site.refresh(&current).await.tokens().refresh;
+    }
+    let with = |body: serde_json::Value| site.post("/auth/logout", &body);
+    let all = with(json!({"refresh_token": spent.refresh, "all": true})).send().await;
+    assert_eq!((all.status, all.code().as_str()), (403, "insufficient_scope"));
+    let cookie = format!("jwt_session={}", spent.refresh);
+    assert_eq!(site.get("/auth/sessions").header("cookie", &cookie).send().await.status, 401);
+    assert_eq!(with(json!({"refresh_token": spent.refresh})).send().await.status, 204);
+    assert_eq!(site.refresh(&current).await.code(), "invalid_refresh_token");
+    assert_eq!(site.me(&other.access).await.status, 200);
+}

@@ -12,7 +12,7 @@ use super::auth::Claims;
 use super::bearer::{Credential, credential};
 use super::error::{ApiError, Code};
 use super::json::Json;
-use crate::app::{SignedIn, Visitor};
+use crate::app::{Holder, SignedIn, Visitor};
 use crate::server::Server;
 
 #[derive(Default, Deserialize)]
@@ -76,8 +76,11 @@ async fn end(server: &Server, visitor: &Visitor, leaving: &Leaving, all: bool) -
 }
 
 async fn by_refresh_token(server: &Server, token: &str) -> Result<Option<Leaving>, ApiError> {
-    let found = server.app().holder(token).await?.map(|holder| holder.signed_in);
-    Ok(found.map(|SignedIn { session, user }| Leaving { user: user.id, session: session.id, manages: true }))
+    let found = server.app().holder(token).await?;
+    Ok(found.map(|Holder { signed_in: SignedIn { session, user }, spent }| {
+        // A spent token ends its own session, and is good for nothing else.
+        Leaving { user: user.id, session: session.id, manages: !spent }
+    }))
 }
 
 fn by_access_token(server: &Server, token: &str) -> Result<Leaving, ApiError> {
