@@ -79,6 +79,12 @@ pub(super) fn migrate(
     check(connection, path, migrations)
 }
 
+/// Whether the schema is that of this program, as [`migrate`] left it.
+pub(super) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
+    let newest = ledger(connection)?.first().map(|(version, _)| *version);
+    Ok(newest == MIGRATIONS.last().map(|last| last.version))
+}
+
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS migrations (
   version    INTEGER PRIMARY KEY,
   name       TEXT    NOT NULL,

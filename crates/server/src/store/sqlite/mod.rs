@@ -6,6 +6,8 @@ mod connection;
 mod migrate;
 mod reader;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::Path;
@@ -56,11 +58,7 @@ impl Sqlite {
         migrate::migrate(&mut connection, path, migrations, now)?;
         let epoch = Arc::default();
         let readers = Readers::open(path.to_owned(), Arc::clone(&epoch)).map_err(failed)?;
-        let writer = Writer::start(path.to_owned(), connection, epoch).map_err(|error| OpenError::Io {
-            path: path.to_owned(),
-            doing: "start the writer of",
-            error,
-        })?;
+        let writer = Writer::start(path.to_owned(), connection, epoch)?;
         Ok(Self { readers, writer })
     }
 }

@@ -19,6 +19,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::changes::{Failure, Tx};
 use super::connection::{self, FileId, Owner};
+use super::migrate;
+use crate::store::OpenError;
 
 /// Writes that may wait; past it they are refused at once, which tells the client to come back rather than to
 /// wait for a disk that cannot keep up.
@@ -35,6 +37,8 @@ const POLL: Duration = Duration::from_millis(100);
 const CHECKPOINT_PAGES: i64 = 4000;
 const REOPEN_FIRST: Duration = Duration::from_millis(50);
 const REOPEN_LONGEST: Duration = Duration::from_secs(1);
+/// How often failing writes are logged.
+const LOG_AGAIN: Duration = Duration::from_secs(60);
 /// How long the last handle of the store waits for the thread to end.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -68,24 +72,31 @@ impl Writer {
         path: PathBuf,
         connection: Connection,
         epoch: Arc<AtomicU64>,
-    ) -> std::io::Result<Self> {
+    ) -> Result<Self, OpenError> {
+        let io_error = |doing, error| OpenError::Io { path: path.clone(), doing, error };
+        let file = FileId::of(&path).map_err(|error| io_error("open", error))?;
+        let seen = data_version(&connection).map_err(|error| connection::open_error(&path, &error))?;
         let (queue, jobs) = mpsc::sync_channel(QUEUE);
         let (farewell, ended) = mpsc::channel();
         let (ring, bell) = watch::channel(1);
-        let file = FileId::of(&path)?;
         let mut thread = Thread {
-            path,
+            path: path.clone(),
             epoch,
             ring,
             link: Link::Up(connection, file),
             poll_at: Instant::now(),
-            seen: None,
+            seen,
+            failing: None,
         };
-        std::thread::Builder::new().name("sqlite-writer".into()).spawn(move || {
+        let run = move || {
             thread.run(&jobs);
             drop(thread);
             let _ = farewell.send(());
-        })?;
+        };
+        std::thread::Builder::new()
+            .name("sqlite-writer".into())
+            .spawn(run)
+            .map_err(|error| io_error("start the writer of", error))?;
         Ok(Self { queue: Some(queue), ended: Mutex::new(ended), bell })
     }
 
@@ -197,8 +208,10 @@ struct Thread {
     ring: watch::Sender<u64>,
     link: Link,
     poll_at: Instant,
-    /// `PRAGMA data_version`, which moves when another connection commits.
-    seen: Option<i64>,
+    /// Of the last look, taken before followers are told to read: what moves it later is news to them.
+    seen: i64,
+    /// Since when groups fail, and when that was last logged.
+    failing: Option<(Instant, Instant)>,
 }
 
 /// What a group met that it could not be committed.
@@ -229,6 +242,7 @@ impl Thread {
                 continue;
             }
             let result = self.guarded(|thread| thread.serve(&mut group));
+            self.log(&result);
             for job in group.drain(..) {
                 job.answer(result.clone());
             }
@@ -244,7 +258,7 @@ impl Thread {
             .unwrap_or_else(|_| Err(Broken { why: "a write panicked".into(), hurt: true }));
         let Err(broken) = outcome else { return Ok(()) };
         if broken.hurt && matches!(self.link, Link::Up(..)) {
-            tracing::error!(why = broken.why, "database connection given up; it is opened again");
+            tracing::debug!(why = broken.why, "database connection given up");
             let retry_at = Instant::now() + REOPEN_FIRST;
             self.link = Link::Down { why: broken.why.clone(), retry_at, pause: REOPEN_FIRST };
         }
@@ -256,29 +270,43 @@ impl Thread {
         self.check_file()?;
         let connection = self.connection()?;
         let begun = Instant::now();
-        run_group(connection, group, begun)
-            .map_err(|error| {
-                let hurt = is_hurt(&error) || undo(connection).is_err();
-                let why = error.to_string();
-                tracing::warn!(why, writes = group.len(), "a group of writes failed and was rolled back");
-                Broken { why, hurt }
-            })
-            .map(|bell| {
-                if bell {
-                    self.ring.send_modify(|now| *now += 1);
-                }
-            })
+        let bell = run_group(connection, group, begun).map_err(|error| {
+            let hurt = is_hurt(&error) || undo(connection).is_err();
+            Broken { why: error.to_string(), hurt }
+        })?;
+        if bell {
+            self.ring.send_modify(|now| *now += 1);
+        }
+        Ok(())
+    }
+
+    /// Says once that writes fail, again each minute, and when they do no longer: the log may lie on the disk that
+    /// is full.
+    fn log(&mut self, result: &Result<(), StoreError>) {
+        let now = Instant::now();
+        match (result, &mut self.failing) {
+            (Ok(()), None) => {}
+            (Ok(()), Some((since, _))) => {
+                tracing::info!(after = ?now.saturating_duration_since(*since), "database writes succeed again");
+                self.failing = None;
+            }
+            (Err(_), Some((_, logged))) if now.saturating_duration_since(*logged) < LOG_AGAIN => {}
+            (Err(error), failing) => {
+                tracing::error!(%error, "database writes fail and are refused");
+                let since = failing.map_or(now, |(since, _)| since);
+                self.failing = Some((since, now));
+            }
+        }
     }
 
     /// Rings where another process committed since the last look.
     fn poll(&mut self) -> Result<(), Broken> {
         self.check_file()?;
         let connection = self.connection()?;
-        let version: i64 = connection
-            .prepare_cached("PRAGMA data_version")
-            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        let version = data_version(connection)
             .map_err(|error| Broken { why: error.to_string(), hurt: is_hurt(&error) })?;
-        if self.seen.replace(version).is_some_and(|seen| seen != version) {
+        if self.seen != version {
+            self.seen = version;
             self.ring.send_modify(|now| *now += 1);
         }
         Ok(())
@@ -303,7 +331,7 @@ impl Thread {
             }
             let pause = (*pause * 2).min(REOPEN_LONGEST);
             match self.reopen() {
-                Ok(()) => tracing::info!("database opened again"),
+                Ok(()) => tracing::debug!("database opened again"),
                 Err(why) => {
                     self.link = Link::Down { why: why.clone(), retry_at: Instant::now() + pause, pause };
                     return Err(Broken { why, hurt: false });
@@ -325,10 +353,13 @@ impl Thread {
                 return Err(format!("{} is not our database", self.path.display()));
             }
         }
+        if !migrate::is_current(&connection).map_err(|error| error.to_string())? {
+            return Err(format!("{} has another schema now; start jotgate again", self.path.display()));
+        }
+        self.seen = data_version(&connection).map_err(|error| error.to_string())?;
         self.link = Link::Up(connection, file);
         // Readers look at their file again, and followers read everything again.
         self.epoch.fetch_add(1, Ordering::Release);
-        self.seen = None;
         self.ring.send_modify(|now| *now += 1);
         Ok(())
     }
@@ -347,6 +378,11 @@ impl Thread {
         }
         Ok(())
     }
+}
+
+/// A number that moves when another connection commits.
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
 /// Runs every job in a savepoint and commits; whether the bell is to ring.
