@@ -15,8 +15,15 @@ use crate::store::lock::make_private_dir;
 /// `PRAGMA application_id` of our files: "JOTG".
 pub(super) const APPLICATION_ID: i32 = 0x4a4f_5447;
 
-/// How long a connection waits for another process's write.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(2500);
+/// How often a connection looks whether another process's write is over, and how many times: 2.5 s.
+///
+/// SQLite's own handler ends up looking every 100 ms, and then hardly ever meets the moment between two groups of
+/// a server under load: the CLI would be told that the database is locked.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
+const BUSY_TRIES: i32 = 2350;
+
+/// Bytes of the smallest page, and so of the smallest database.
+const SMALLEST: u64 = 512;
 
 /// Which file on which device: a path may be given another file while the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +61,10 @@ pub(super) fn prepare_file(path: &Path) -> Result<(), OpenError> {
         }
     }
     match found {
+        // SQLite would take a file of one byte for an empty one.
+        Some(file) if file.is_file() && (1..SMALLEST).contains(&file.len()) => {
+            Err(OpenError::NotADatabase { path: path.to_owned() })
+        }
         Some(file) if file.is_dir() => Err(io_error("open")(io::Error::from(io::ErrorKind::IsADirectory))),
         // Only ever tightened: a file that was made read-only stays so.
         Some(file) if file.mode() & 0o077 != 0 => {
@@ -84,6 +95,11 @@ pub(super) fn log_path(path: &Path) -> PathBuf {
 /// A connection that writes.
 pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open(path)?;
+    // SQLite opens for reading what it may not write, and would only say so at the first login.
+    if connection.is_readonly("main")? {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
+        return Err(rusqlite::Error::SqliteFailure(code, None));
+    }
     connection.pragma_update(None, "synchronous", "FULL")?;
     // The writer thread checkpoints after it has answered, not while callers wait for their commit.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -104,8 +120,11 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     // Without CREATE: a file that vanished must not come back empty.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_handler(Some(|tries| {
+        std::thread::sleep(BUSY_PAUSE);
+        tries < BUSY_TRIES
+    }))?;
     // Without it a statement is parsed and planned anew each time its parameters change, six times the work of
     // the read itself.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -131,6 +150,26 @@ pub(super) fn owner(connection: &Connection) -> rusqlite::Result<Owner> {
     }
     let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok(if id == 0 && objects == 0 { Owner::Nobody } else { Owner::Another })
+}
+
+/// Refuses a file that is shorter than it says it is. SQLite sees where whole pages are missing, and would read
+/// the rest of a half one as zeros.
+pub(super) fn check_length(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    // What a log holds need not be in the file yet.
+    if log_path(path).metadata().is_ok_and(|log| log.len() > 0) {
+        return Ok(());
+    }
+    let failed = |error: rusqlite::Error| open_error(path, &error);
+    let number =
+        |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, u64>(0)).map_err(failed);
+    let expected = number("page_count")?.saturating_mul(number("page_size")?);
+    let found =
+        path.metadata().map_err(|error| OpenError::Io { path: path.to_owned(), doing: "open", error })?.len();
+    if found < expected {
+        let why = format!("{found} of {expected} bytes");
+        return Err(OpenError::Damaged { path: path.to_owned(), why });
+    }
+    Ok(())
 }
 
 /// Switches the file to write-ahead logging, which it then stays in.

@@ -52,6 +52,7 @@ impl Sqlite {
         if matches!(connection::owner(&connection).map_err(failed)?, Owner::Another) {
             return Err(OpenError::NotOurs { path: path.to_owned() });
         }
+        connection::check_length(&connection, path)?;
         if !connection::use_wal(&connection).map_err(failed)? {
             return Err(OpenError::NoSharedMemory { path: path.to_owned() });
         }

@@ -150,14 +150,14 @@ async fn every_connection_is_set_up() {
     };
     let writer = db.store.writer.write(move |tx| {
         let of = |pragma| value(tx.connection, pragma);
-        Ok(["journal_mode", "synchronous", "foreign_keys", "busy_timeout", "trusted_schema"].map(of))
+        Ok(["journal_mode", "synchronous", "foreign_keys", "trusted_schema"].map(of))
     });
-    assert_eq!(writer.await.unwrap(), ["wal", "2", "1", "2500", "0"]);
+    assert_eq!(writer.await.unwrap(), ["wal", "2", "1", "0"]);
     let reader = db.store.readers.point(move |connection| {
         let of = |pragma| value(connection, pragma);
-        Ok(["journal_mode", "query_only", "busy_timeout"].map(of))
+        Ok(["journal_mode", "query_only"].map(of))
     });
-    assert_eq!(reader.await.unwrap(), ["wal", "1", "2500"]);
+    assert_eq!(reader.await.unwrap(), ["wal", "1"]);
     let application: i32 = Connection::open(&db.path)
         .unwrap()
         .pragma_query_value(None, "application_id", |row| row.get(0))
