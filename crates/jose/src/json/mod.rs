@@ -17,6 +17,10 @@ use crate::error::Error;
 /// Deepest nesting of objects and arrays that is accepted.
 const MAX_DEPTH: usize = 32;
 
+/// Numbers that are longer, or have an exponent, are looked at for whether they are finite: others cannot be too
+/// large for a double.
+const MAX_PLAIN_NUMBER: usize = 300;
+
 /// A part of a text, by byte offsets. `0..0` stands for nothing: no value starts at a text's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Span {
@@ -190,7 +194,7 @@ impl<'a> Scanner<'a> {
         self.string().ok()
     }
 
-    /// Reads a number and returns its text.
+    /// Reads a number and returns its text. One that no double can hold is refused.
     pub(crate) fn number(&mut self) -> Result<&'a [u8], Error> {
         let start = self.at;
         let _ = self.skip_if(b'-');
@@ -202,11 +206,16 @@ impl<'a> Scanner<'a> {
         if self.skip_if(b'.') {
             self.some_digits()?;
         }
-        if self.skip_if(b'e') || self.skip_if(b'E') {
+        let exponent = self.skip_if(b'e') || self.skip_if(b'E');
+        if exponent {
             let _ = self.skip_if(b'+') || self.skip_if(b'-');
             self.some_digits()?;
         }
-        Ok(self.text.get(start..self.at).unwrap_or_default())
+        let number = self.text.get(start..self.at).unwrap_or_default();
+        if (exponent || number.len() > MAX_PLAIN_NUMBER) && !is_finite(number) {
+            return Err(Error::Malformed);
+        }
+        Ok(number)
     }
 
     /// Moves over one value of any kind and returns its span.
@@ -354,6 +363,12 @@ impl<'a> Scanner<'a> {
     fn expect(&mut self, byte: u8) -> Result<(), Error> {
         if self.skip_if(byte) { Ok(()) } else { Err(Error::Malformed) }
     }
+}
+
+/// Whether a number is one to those who read it as a double: readers disagree about `1e400`.
+fn is_finite(number: &[u8]) -> bool {
+    let value = core::str::from_utf8(number).ok().and_then(|text| text.parse::<f64>().ok());
+    value.is_some_and(f64::is_finite)
 }
 
 #[cfg(test)]

@@ -77,6 +77,20 @@ fn refuses_what_is_not_json() {
     }
 }
 
+/// Readers turn these into infinity, an error or a string.
+#[test]
+fn numbers_are_finite() {
+    let long = "9".repeat(400);
+    for text in
+        ["1e400", "-1e400", "1e309", "[1E999]", "{\"a\":{\"b\":1e99999999999}}", &long, &format!("{long}.5")]
+    {
+        assert_eq!(check(text), Err(Error::Malformed), "{text}");
+    }
+    for text in ["1e308", "1e-400", "-1E+5", &"9".repeat(300), &format!("0.{long}")] {
+        assert_eq!(check(text), Ok(()), "{text}");
+    }
+}
+
 /// Attack A45: lone surrogates and NUL.
 #[test]
 fn a45_refuses_text_that_is_no_text() {
