@@ -225,7 +225,7 @@ x = 1
     JOTGATE_TOKN_AUDIENCE: there is no such key; the nearest is JOTGATE_TOKEN_AUDIENCE
     listen (jotgate.toml:1): expected an address with a port, such as 127.0.0.1:8080, [::]:8080 or localhost:0, got "8080"
     log.format (--log-format): expected one of auto, json, text, got "xml"
-    refresh.grace (JOTGATE_REFRESH_GRACE): expected a duration such as 10m or 14d (units s, m, h, d), from 0s to 5m, got "1h"
+    refresh.grace (JOTGATE_REFRESH_GRACE): expected a duration such as 10m or 14d (units s, m, h, d), from 0s to 1m, got "1h"
     token.access_ttl (jotgate.toml:5): expected a duration such as 10m or 14d (units s, m, h, d), from 1s to 1d, got 600
     token.algorithm (jotgate.toml:4): expected one of HS256, RS256, PS256, ES256, ES384, EdDSA, got "none"
     session.idle_ttl (jotgate.toml:7): 100d is longer than session.max_ttl, 90d: a session cannot be idle for longer than it lives
@@ -401,6 +401,7 @@ fn settings_are_listed_in_order_with_roles() {
     roles.a.permissions = [] (jotgate.toml:4)
     roles.b.permissions = ["x"] (jotgate.toml:2)
     jwks.max_age = "5m" (default)
+    status_list.ttl = "30s" (default)
     key.rotation = "90d" (default)
     log.filter = "info" (default)
     log.format = "auto" (default)
