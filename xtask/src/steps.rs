@@ -31,6 +31,7 @@ pub(crate) const ALL: &[Step] = &[
     step("advisories", 4, advisories, "no dependency with a known hole"),
     step("build", 15, build, "the release binary"),
     step("e2e", 12, e2e, "the release binary from outside, and its pages in a real browser"),
+    step("documents", 6, documents, "the commands in the documents run, and print what they show"),
 ];
 
 const fn step(name: &'static str, limit: u64, run: fn(&mut Check) -> Outcome, about: &'static str) -> Step {
@@ -218,6 +219,15 @@ fn e2e(check: &mut Check) -> Outcome {
         println!("xtask: {missing}");
     }
     test_release(check, &["--lib", "--test", "end_to_end"])
+}
+
+fn documents(check: &mut Check) -> Outcome {
+    for program in ["curl", "jq"] {
+        if let Err(missing) = check.machine.debian(program, &[program], "the documents use it") {
+            return Outcome::LeftOut(missing);
+        }
+    }
+    test_release(check, &["--test", "documents"])
 }
 
 /// Tests of the package `e2e` over the binary that users get: password hashing, time limits and memory are its own.

@@ -1,10 +1,11 @@
 //! `POST /auth/register`
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::error::{ApiError, Code};
 use super::json::Json;
@@ -31,7 +32,7 @@ pub(super) async fn post(
         email: form.email.as_deref().filter(|email| !email.is_empty()),
     };
     let user = server.app().register(&visitor, form).await?;
-    let body = axum::Json(json!({ "user": UserView::of(&user) }));
+    let body = axum::Json(BTreeMap::from([("user", UserView::of(&user))]));
     Ok((StatusCode::CREATED, body).into_response())
 }
 

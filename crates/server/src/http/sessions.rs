@@ -1,5 +1,7 @@
 //! `GET /auth/sessions`, `DELETE /auth/sessions/{id}`, `DELETE /auth/sessions`: the device list.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -7,7 +9,6 @@ use http::StatusCode;
 use http::header::SET_COOKIE;
 use jotgate_domain::SessionId;
 use jotgate_domain::audit::Action;
-use serde_json::json;
 
 use super::auth::Manager;
 use super::error::{ApiError, Code};
@@ -19,7 +20,7 @@ pub(super) async fn list(State(server): State<Server>, manager: Manager) -> Resu
     let sessions = server.app().sessions(manager.signed_in.user.id).await?;
     let current = manager.signed_in.session.id;
     let views: Vec<SessionView<'_>> = sessions.iter().map(|one| SessionView::of(one, current)).collect();
-    Ok(Json(json!({ "sessions": views })).into_response())
+    Ok(Json(BTreeMap::from([("sessions", views)])).into_response())
 }
 
 /// 404 for another user's as for none: ids say nothing.
