@@ -44,6 +44,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Logins and registrations: they would set cookies, so they are held to the cross-site rule without any.
 const ENTRANCES: [&str; 4] = ["/auth/login", "/auth/register", "/login", "/register"];
 
+/// Pages whose post clears cookies: held to the cross-site rule without any as well. A form of another site comes
+/// without our cookies, since they are Lax, and could clear them all the same.
+const EXITS: [&str; 2] = ["/logout", clear_cookies::PATH];
+
 /// What the layer worked out of a request: a request extension for handlers.
 #[derive(Clone, Debug)]
 pub struct Arrival {
@@ -204,8 +208,7 @@ fn admit(
         false
     } else {
         let mut facts = Facts::of(site, method, headers, ENTRANCES.contains(&path));
-        // Changes a browser's cookies though none of them need be ours.
-        facts.has_cookie |= clears;
+        facts.has_cookie |= EXITS.contains(&path);
         match csrf::decide(&facts) {
             Ok(()) => false,
             Err(Refused::Unproven) if surface.is_page() => true,
