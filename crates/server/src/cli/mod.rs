@@ -3,6 +3,7 @@
 mod audit;
 mod completions;
 mod config;
+mod demo;
 mod error;
 mod fetch;
 mod key;
@@ -38,6 +39,7 @@ use error::Failure;
     subcommand_required = true,
     after_help = "\
 Start with:
+  jotgate demo           a tour of ten seconds, of which nothing stays
   jotgate serve          http://127.0.0.1:8080, everything else made in ./jotgate-data
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -51,6 +53,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Demo(demo::Demo),
     #[command(subcommand)]
     User(user::User),
     #[command(subcommand)]
@@ -97,6 +100,7 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Self::Serve(command) => command.run(),
+            Self::Demo(command) => command.run(),
             Self::User(command) => command.run(),
             Self::Session(command) => command.run(),
             Self::Key(command) => command.run(),

@@ -81,38 +81,29 @@ pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
     if past { format!("{number} {unit}{plural} ago") } else { format!("in {number} {unit}{plural}") }
 }
 
-/// JSON text with line breaks and indentation; members keep their order, numbers every digit.
+/// JSON text with line breaks and indentation; members keep their order, numbers every digit. Short lists of
+/// plain values stay on one line.
 pub(super) fn indent_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth: usize = 0;
-    let mut in_string = false;
-    let mut escaped = false;
-    let mut chars = json.chars().peekable();
+    let mut rest = json.trim();
     let line = |out: &mut String, depth: usize| {
         out.push('\n');
         out.extend(std::iter::repeat_n("  ", depth));
     };
-    while let Some(c) = chars.next() {
-        if in_string {
-            out.push(c);
-            in_string = escaped || c != '"';
-            escaped = !escaped && c == '\\';
-            continue;
-        }
+    while let Some(c) = rest.chars().next() {
+        let token = token(rest);
+        rest = rest.get(token.len()..).unwrap_or_default().trim_start();
         match c {
-            '"' => {
-                in_string = true;
-                out.push(c);
-            }
             '{' | '[' => {
-                out.push(c);
-                while chars.next_if(|c| c.is_whitespace()).is_some() {}
-                if let Some(end) = chars.next_if(|c| matches!(c, '}' | ']')) {
-                    out.push(end);
-                } else {
-                    depth += 1;
-                    line(&mut out, depth);
+                if let Some((list, after)) = short_list(token, rest) {
+                    out.push_str(&list);
+                    rest = after;
+                    continue;
                 }
+                out.push(c);
+                depth += 1;
+                line(&mut out, depth);
             }
             '}' | ']' => {
                 depth = depth.saturating_sub(1);
@@ -124,11 +115,52 @@ pub(super) fn indent_json(json: &str) -> String {
                 line(&mut out, depth);
             }
             ':' => out.push_str(": "),
-            c if c.is_whitespace() => {}
-            c => out.push(c),
+            _ => out.push_str(token),
         }
     }
     out
+}
+
+/// The token that JSON text begins with: a mark, a string, or a plain value.
+fn token(text: &str) -> &str {
+    let mut escaped = false;
+    let end = match text.chars().next() {
+        Some('"') => text.char_indices().skip(1).find(|&(_, c)| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        }),
+        Some('{' | '}' | '[' | ']' | ',' | ':') => return text.get(..1).unwrap_or_default(),
+        _ => {
+            let end = text.find(|c: char| c.is_whitespace() || "{}[],:\"".contains(c));
+            return text.get(..end.unwrap_or(text.len()).max(1)).unwrap_or(text);
+        }
+    };
+    end.and_then(|(at, _)| text.get(..=at)).unwrap_or(text)
+}
+
+/// What begins with `open`, on one line, and the text after it: something empty, or a short list without lists
+/// and objects in it.
+fn short_list<'j>(open: &str, mut rest: &'j str) -> Option<(String, &'j str)> {
+    const SHORT: usize = 60;
+    let mut list = open.to_owned();
+    loop {
+        let token = token(rest);
+        rest = rest.get(token.len()..)?.trim_start();
+        match token {
+            "]" | "}" => {
+                list.push_str(token);
+                return Some((list, rest));
+            }
+            "[" | "{" | "" => return None,
+            _ if open == "{" => return None,
+            "," => list.push_str(", "),
+            token => list.push_str(token),
+        }
+        if list.len() > SHORT {
+            return None;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -50,5 +50,6 @@ async fn until_stopped(config: Config) -> Result<(), Failure> {
     let server = Server::open(config.clone(), listeners.public_url.clone()).await.map_err(failed)?;
     let lifecycle = Lifecycle::new();
     let (main, ops) = server.standalone(lifecycle.clone());
+    serve::announce(&listeners);
     serve::run(&config, listeners, main, ops, lifecycle).await.map_err(failed)
 }

@@ -140,7 +140,7 @@ fn most_connections() -> usize {
 }
 
 /// Serves until `lifecycle` says to stop, or a signal does; then finishes what is in flight, for at most 25
-/// seconds. The first line on standard output is `listening on URL`.
+/// seconds.
 ///
 /// `ops` is served on the listener of its own, where there is one.
 ///
@@ -153,7 +153,6 @@ pub async fn run(
     ops: Option<Router>,
     lifecycle: Lifecycle,
 ) -> io::Result<()> {
-    announce(&listeners);
     let keeper = Keeper::new(most_connections(), config.trusted_proxies.clone());
     let mut jobs = tokio::task::JoinSet::new();
     jobs.spawn(Arc::clone(&keeper).keep());
@@ -199,7 +198,8 @@ pub async fn run(
     Ok(())
 }
 
-fn announce(listeners: &Listeners) {
+/// Says on standard output where the server listens; the first line is `listening on URL`.
+pub fn announce(listeners: &Listeners) {
     let mut out = io::stdout().lock();
     // Nobody need be listening to it.
     let _ = writeln!(out, "listening on {}", listeners.local_url);

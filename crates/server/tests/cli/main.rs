@@ -10,6 +10,7 @@
 )]
 
 mod config;
+mod demo;
 mod help;
 mod program;
 mod token;

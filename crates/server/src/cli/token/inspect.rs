@@ -136,9 +136,7 @@ mod tests {
           "sub": "a\u{202e}b",
           "iat": 1790000000,
           "exp": 1790000600,
-          "roles": [
-            "x"
-          ]
+          "roles": ["x"]
         }
 
         Times
