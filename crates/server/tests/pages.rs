@@ -432,12 +432,15 @@ async fn a76_a79_a88_no_other_site_signs_anybody_in_or_out() {
     let site = Site::new().await;
     // Lax cookies stay at home when another site posts; the answer could set or clear them all the same.
     for path in ["/login", "/register", "/logout", "/clear-cookies"] {
-        for (name, value) in
-            [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://evil.test")]
-        {
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://evil.test"),
+        ] {
             let ask = site.ask(Method::POST, path).header(name, value);
             let form = format!("username=mallory&password={PASSWORD}");
-            let refused = ask.header("content-type", "application/x-www-form-urlencoded").body(form).send().await;
+            let refused =
+                ask.header("content-type", "application/x-www-form-urlencoded").body(form).send().await;
             assert_eq!(refused.status, 403, "{path} {value}");
             assert!(refused.cookies().is_empty() && refused.text().contains("403 csrf"), "{path} {value}");
         }
