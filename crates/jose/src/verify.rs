@@ -13,6 +13,8 @@ use crate::keyset::KeySet;
 use crate::policy::Policy;
 use crate::token::Parts;
 
+/// Longest signature that is not RSA: two numbers of P-521.
+const SHORT_SIGNATURE: usize = 132;
 /// Longest token for [`verify_signature_only`].
 const MAX_LEN: usize = 1024 * 1024;
 
@@ -23,9 +25,11 @@ const MAX_LEN: usize = 1024 * 1024;
 /// One [`Error`] for each reason; the checks run in the order of that list, signature before claims.
 pub fn verify(keys: &KeySet, policy: &Policy, token: &str, now: u64) -> Result<Verified<'static>, Error> {
     let mut buffer = Vec::new();
-    let (index, layout) = decode(keys, policy, token, &mut buffer)?;
+    let mut index = ClaimsIndex::default();
+    let layout = decode(keys, policy, token, &mut buffer, &mut index)?;
     let text = String::from_utf8(buffer).map_err(|_| Error::Malformed)?;
-    Verified { text: Cow::Owned(text), index, layout }.checked(policy, now)
+    policy.check(Claims::new(&text, layout.payload_len, &index), now)?;
+    Ok(Verified { text: Cow::Owned(text), index, layout })
 }
 
 /// As [`verify`], but the claims are decoded into `buffer`, which is emptied first: kept over many tokens, it saves
@@ -40,9 +44,11 @@ pub fn verify_in<'b>(
     token: &str,
     now: u64,
 ) -> Result<Verified<'b>, Error> {
-    let (index, layout) = decode(keys, policy, token, buffer)?;
+    let mut index = ClaimsIndex::default();
+    let layout = decode(keys, policy, token, buffer, &mut index)?;
     let text = core::str::from_utf8(buffer).map_err(|_| Error::Malformed)?;
-    Verified { text: Cow::Borrowed(text), index, layout }.checked(policy, now)
+    policy.check(Claims::new(text, layout.payload_len, &index), now)?;
+    Ok(Verified { text: Cow::Borrowed(text), index, layout })
 }
 
 /// Verifies the signature of a compact JWS whatever its type and payload are, at most 1 MiB.
@@ -96,11 +102,6 @@ impl Verified<'_> {
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.layout.alg
-    }
-
-    fn checked(self, policy: &Policy, now: u64) -> Result<Self, Error> {
-        policy.check(self.claims(), now)?;
-        Ok(self)
     }
 
     /// The same, in a buffer of its own.
@@ -184,26 +185,27 @@ pub fn insecure_decode(token: &str) -> Result<Insecure, Error> {
     Ok(Insecure { header, payload, signature })
 }
 
-/// All but the policy's claims; leaves in `buffer` what [`Verified`] holds, its UTF-8 not checked yet.
+/// All but the policy's claims; leaves in `buffer` and `index` what [`Verified`] holds, its UTF-8 not checked yet.
 fn decode(
     keys: &KeySet,
     policy: &Policy,
     token: &str,
     buffer: &mut Vec<u8>,
-) -> Result<(ClaimsIndex, Layout), Error> {
+    index: &mut ClaimsIndex,
+) -> Result<Layout, Error> {
     buffer.clear();
     let parts = Parts::cut(token, policy.max_len())?;
     let key = find_key(keys, policy, &parts)?;
     buffer.reserve(parts.payload.len() + key.kid().len());
     base64url::decode_into(parts.payload.as_bytes(), buffer)?;
     let mut side = String::new();
-    let index = ClaimsIndex::parse(buffer, &mut side)?;
+    index.parse(buffer, &mut side)?;
     let payload_len = buffer.len();
     buffer.extend_from_slice(side.as_bytes());
     let kid_start = buffer.len();
     buffer.extend_from_slice(key.kid().as_bytes());
     let kid = Span::new(kid_start, buffer.len())?;
-    Ok((index, Layout { payload_len, kid, alg: key.algorithm() }))
+    Ok(Layout { payload_len, kid, alg: key.algorithm() })
 }
 
 /// The key that signed the token, if the policy allows its algorithm and the token's type.
@@ -212,9 +214,9 @@ fn find_key<'k>(keys: &'k KeySet, policy: &Policy, parts: &Parts<'_>) -> Result<
         if !policy.allows(alg) {
             return Err(Error::UnsupportedAlgorithm);
         }
-        let mut space = [0; MAX_SIGNATURE];
-        let signature = signature(parts, &mut space)?;
-        let key = keys.verify_known(parts.header, parts.signing_input.as_bytes(), signature)?;
+        let key = with_signature(parts, |signature| {
+            keys.verify_known(parts.header, parts.signing_input.as_bytes(), signature)
+        })?;
         policy.check_type(Some(header::ACCESS_TOKEN))?;
         return Ok(key);
     }
@@ -238,15 +240,17 @@ fn authenticate<'k>(
     parts: &Parts<'_>,
     header: &Header<'_>,
 ) -> Result<&'k VerifyingKey, Error> {
-    let mut space = [0; MAX_SIGNATURE];
-    let signature = signature(parts, &mut space);
-    keys.verify(header, parts.signing_input.as_bytes(), signature?)
+    with_signature(parts, |signature| keys.verify(header, parts.signing_input.as_bytes(), signature))
 }
 
-/// The decoded signature. One longer than any algorithm's is wrong without being looked at.
-fn signature<'s>(parts: &Parts<'_>, space: &'s mut [u8; MAX_SIGNATURE]) -> Result<&'s [u8], Error> {
-    if parts.signature.len() > base64url::encoded_len(MAX_SIGNATURE) {
+/// Hands the decoded signature to `verify`. One longer than any algorithm's is wrong without being looked at.
+fn with_signature<T>(parts: &Parts<'_>, verify: impl FnOnce(&[u8]) -> Result<T, Error>) -> Result<T, Error> {
+    let text = parts.signature.as_bytes();
+    if text.len() > base64url::encoded_len(MAX_SIGNATURE) {
         return Err(Error::InvalidSignature);
     }
-    base64url::decode_to(parts.signature.as_bytes(), space)
+    if text.len() > base64url::encoded_len(SHORT_SIGNATURE) {
+        return verify(base64url::decode_to(text, &mut [0; MAX_SIGNATURE])?);
+    }
+    verify(base64url::decode_to(text, &mut [0; SHORT_SIGNATURE])?)
 }

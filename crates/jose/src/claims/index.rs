@@ -31,17 +31,15 @@ pub(crate) struct ClaimsIndex {
 }
 
 impl ClaimsIndex {
-    /// Reads a payload. Strings with escapes are unescaped into `side`; their spans start at the payload's length.
+    /// Reads a payload into an empty index. Strings with escapes are unescaped into `side`; their spans start at the payload's length.
     ///
     /// # Errors
     /// [`Error::Malformed`] for bad JSON, a claim twice (RFC 7519 §4), or a known claim of the wrong type.
-    pub(crate) fn parse(payload: &[u8], side: &mut String) -> Result<Self, Error> {
-        let mut index = Self::default();
+    pub(crate) fn parse(&mut self, payload: &[u8], side: &mut String) -> Result<(), Error> {
         let mut strings = Strings { payload, side };
         Scanner::document(payload, |scanner, name, others| {
-            name.with(|text| index.member(text, scanner, name, others, &mut strings))
-        })?;
-        Ok(index)
+            name.with(|text| self.member(text, scanner, name, others, &mut strings))
+        })
     }
 
     fn member<'a>(
@@ -56,14 +54,14 @@ impl ClaimsIndex {
             b"iss" => set(&mut self.iss, strings.read(scanner)?),
             b"sub" => set(&mut self.sub, strings.read(scanner)?),
             b"aud" => set(&mut self.aud, scanner.strings()?),
-            b"exp" => once(&mut self.exp, whole_seconds(scanner.number()?, Round::Down)?),
-            b"nbf" => once(&mut self.nbf, whole_seconds(scanner.number()?, Round::Up)?),
-            b"iat" => once(&mut self.iat, whole_seconds(scanner.number()?, Round::Up)?),
+            b"exp" => once(&mut self.exp, whole_seconds(scanner, Round::Down)?),
+            b"nbf" => once(&mut self.nbf, whole_seconds(scanner, Round::Up)?),
+            b"iat" => once(&mut self.iat, whole_seconds(scanner, Round::Up)?),
             b"jti" => set(&mut self.jti, strings.read(scanner)?),
             b"client_id" => set(&mut self.client_id, strings.read(scanner)?),
             b"scope" => set(&mut self.scope, strings.read(scanner)?),
             b"sid" => set(&mut self.sid, strings.read(scanner)?),
-            b"auth_time" => once(&mut self.auth_time, whole_seconds(scanner.number()?, Round::Down)?),
+            b"auth_time" => once(&mut self.auth_time, whole_seconds(scanner, Round::Down)?),
             b"roles" => set(&mut self.roles, scanner.string_array()?),
             b"permissions" => set(&mut self.permissions, scanner.string_array()?),
             b"preferred_username" => set(&mut self.preferred_username, strings.read(scanner)?),
@@ -91,7 +89,7 @@ impl ClaimsIndex {
     fn status_list(&mut self, scanner: &mut Scanner<'_>, strings: &mut Strings<'_>) -> Result<(), Error> {
         scanner.object(|scanner, name, others| {
             name.with(|text| match text {
-                b"idx" => once(&mut self.status_idx, whole(scanner.number()?)?),
+                b"idx" => once(&mut self.status_idx, whole(scanner)?),
                 b"uri" => set(&mut self.status_uri, strings.read(scanner)?),
                 _ => scanner.other(name, others).map(|_| ()),
             })
@@ -133,10 +131,11 @@ enum Round {
 
 /// A NumericDate (RFC 7519 §2) in whole seconds: fractions are rounded to the stricter side, and what is negative
 /// or past 2^53 is refused.
-fn whole_seconds(number: &[u8], round: Round) -> Result<u64, Error> {
-    if let Ok(whole) = whole(number) {
-        return Ok(whole);
+fn whole_seconds(scanner: &mut Scanner<'_>, round: Round) -> Result<u64, Error> {
+    if let Some(whole) = scanner.whole_number() {
+        return if whole <= MAX_WHOLE { Ok(whole) } else { Err(Error::Malformed) };
     }
+    let number = scanner.number()?;
     let text = core::str::from_utf8(number).map_err(|_| Error::Malformed)?;
     let value: f64 = text.parse().map_err(|_| Error::Malformed)?;
     if text.starts_with('-') || !(0.0..=MAX_WHOLE as f64).contains(&value) {
@@ -148,15 +147,8 @@ fn whole_seconds(number: &[u8], round: Round) -> Result<u64, Error> {
 }
 
 /// A number written as a whole one.
-fn whole(number: &[u8]) -> Result<u64, Error> {
-    if number.len() > 16 {
-        return Err(Error::Malformed);
-    }
-    let value = number.iter().try_fold(0_u64, |value, digit| match digit {
-        b'0'..=b'9' => Ok(value * 10 + u64::from(digit - b'0')),
-        _ => Err(Error::Malformed),
-    })?;
-    if value <= MAX_WHOLE { Ok(value) } else { Err(Error::Malformed) }
+fn whole(scanner: &mut Scanner<'_>) -> Result<u64, Error> {
+    scanner.whole_number().filter(|value| *value <= MAX_WHOLE).ok_or(Error::Malformed)
 }
 
 #[cfg(test)]
@@ -165,7 +157,7 @@ mod tests {
 
     #[test]
     fn dates_are_finite_and_not_negative() {
-        let seconds = |text: &str, round| whole_seconds(text.as_bytes(), round);
+        let seconds = |text: &str, round| whole_seconds(&mut Scanner::new(text.as_bytes()), round);
         for (text, down, up) in [
             ("0", 0, 0),
             ("1.5", 1, 2),

@@ -194,6 +194,27 @@ impl<'a> Scanner<'a> {
         self.string().ok()
     }
 
+    /// Reads a number that is written as a whole one of up to 16 digits; moves nowhere if it is not.
+    pub(crate) fn whole_number(&mut self) -> Option<u64> {
+        let (mut value, mut at) = (0_u64, self.at);
+        while let Some(digit @ b'0'..=b'9') = self.text.get(at) {
+            // Seventeen digits stay far below the end of u64.
+            if at - self.at > 16 {
+                return None;
+            }
+            value = value * 10 + u64::from(digit - b'0');
+            at += 1;
+        }
+        let len = at - self.at;
+        let leading_zero = len > 1 && self.peek() == Some(b'0');
+        let goes_on = matches!(self.text.get(at), Some(b'.' | b'e' | b'E'));
+        if !(1..=16).contains(&len) || leading_zero || goes_on {
+            return None;
+        }
+        self.at = at;
+        Some(value)
+    }
+
     /// Reads a number and returns its text. One that no double can hold is refused.
     pub(crate) fn number(&mut self) -> Result<&'a [u8], Error> {
         let start = self.at;
