@@ -27,6 +27,8 @@ pub(crate) const ALL: &[Step] = &[
     step("alone", 8, alone, "each library builds without the features that another one switches on"),
     step("doctest", 8, doctest, "the examples in the documentation"),
     step("docs", 8, docs, "the documentation builds, every link leads somewhere"),
+    step("peers", 20, peers, "the JOSE library accepts nothing that six others refuse"),
+    step("fuzz", 20, fuzz, "everything that reads a token or a key, on inputs that nobody thought of"),
     step("deny", 12, deny, "licences, sources and bans of all dependencies"),
     step("advisories", 4, advisories, "no dependency with a known hole"),
     step("build", 15, build, "the release binary"),
@@ -160,6 +162,39 @@ fn alone(check: &mut Check) -> Outcome {
         }
     }
     Outcome::Passed
+}
+
+/// A workspace of its own, whose dependencies nothing else has. Tests without their packages leave themselves out.
+fn peers(check: &mut Check) -> Outcome {
+    let machine = &check.machine;
+    for missing in [
+        machine.debian("node", &["nodejs"], "runs the libraries of npm").err(),
+        machine.npm("e2e/jose", "target/e2e/jose").err(),
+        machine.pip("e2e/jose/requirements.txt", "target/e2e/jose-python").err(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        println!("xtask: {missing}");
+    }
+    let folder = "crates/jose/differential/Cargo.toml";
+    check.cargo(&[
+        "test",
+        "--manifest-path",
+        folder,
+        "--target-dir",
+        "target",
+        "--locked",
+        "--",
+        "--nocapture",
+    ])
+}
+
+/// Corpus and ten seconds a target; three minutes with `--long`.
+fn fuzz(check: &mut Check) -> Outcome {
+    let mut command = Command::new("fuzz/run.sh");
+    command.arg(if check.long { "180" } else { "10" });
+    check.run(command)
 }
 
 fn doctest(check: &mut Check) -> Outcome {

@@ -85,6 +85,22 @@ impl Machine {
         self.install(&how, Command::new("npm").args(["ci", "--ignore-scripts"]).current_dir(target))
     }
 
+    /// The Python packages of a requirements file, below `target`.
+    pub(crate) fn pip(&self, requirements: &str, target: &str) -> Result<(), String> {
+        let wanted = std::fs::read(requirements).map_err(|error| format!("{requirements}: {error}"))?;
+        let mark = Path::new(target).join("installed-requirements.txt");
+        if std::fs::read(&mark).is_ok_and(|installed| installed == wanted) {
+            return Ok(());
+        }
+        let how = format!("the packages of {requirements} are missing in {target}");
+        self.debian("python3", &["python3", "python3-pip"], "to install them")
+            .map_err(|missing| format!("{how}; {missing}"))?;
+        let mut command = Command::new("python3");
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
+        self.install(&how, command.args(["--target", target, "-r", requirements]))?;
+        std::fs::write(&mark, wanted).map_err(|error| format!("{}: {error}", mark.display()))
+    }
+
     /// Runs one installing command, saying what and why.
     fn install(&self, how: &str, command: &mut Command) -> Result<(), String> {
         if !self.may_install {
