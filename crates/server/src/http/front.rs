@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, OriginalUri, Request};
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
@@ -203,17 +203,16 @@ fn admit(
     if method.is_safe() {
         return Admitted::Yes;
     }
-    // A proxy's question carries the method and the headers of a request to somebody else.
-    let unproven = if surface == Surface::Verify {
-        false
-    } else {
-        let mut facts = Facts::of(site, method, headers, ENTRANCES.contains(&path));
-        facts.has_cookie |= EXITS.contains(&path);
-        match csrf::decide(&facts) {
-            Ok(()) => false,
-            Err(Refused::Unproven) if surface.is_page() => true,
-            Err(_) => return refuse(ApiError::new(Code::Csrf).log(why(site, &facts))),
-        }
+    // A proxy's question carries the method and the headers of a request to somebody else, and nothing of its body.
+    if surface == Surface::Verify {
+        return Admitted::Yes;
+    }
+    let mut facts = Facts::of(site, method, headers, ENTRANCES.contains(&path));
+    facts.has_cookie |= EXITS.contains(&path);
+    let unproven = match csrf::decide(&facts) {
+        Ok(()) => false,
+        Err(Refused::Unproven) if surface.is_page() => true,
+        Err(_) => return refuse(ApiError::new(Code::Csrf).log(why(site, &facts))),
     };
     let may_show_two = headers.contains_key(AUTHORIZATION);
     if (unproven || may_show_two) && media_type(headers) == MediaType::Form {
@@ -369,8 +368,41 @@ fn panic_text(payload: &(dyn Any + Send)) -> String {
     format!("panic at {place}: {literal}")
 }
 
+/// The code of a refusal that a part of the framework made, such as an extractor: a status and plain text.
+fn bare_refusal(surface: Surface, response: &Response) -> Option<Code> {
+    let of_ours = matches!(
+        surface,
+        Surface::Auth | Surface::Verify | Surface::Public | Surface::AdminApi | Surface::Page
+    );
+    let plain = response.headers().get(CONTENT_TYPE).is_none_or(|t| t.as_bytes().starts_with(b"text/plain"));
+    if !of_ours || !plain || response.extensions().get::<log::Note>().is_some() {
+        return None;
+    }
+    match response.status() {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Some(Code::InvalidRequest),
+        StatusCode::NOT_FOUND => Some(Code::NotFound),
+        StatusCode::METHOD_NOT_ALLOWED => Some(Code::MethodNotAllowed),
+        StatusCode::PAYLOAD_TOO_LARGE => Some(Code::BodyTooLarge),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Some(Code::UnsupportedMediaType),
+        StatusCode::INTERNAL_SERVER_ERROR => Some(Code::Internal),
+        _ => None,
+    }
+}
+
 impl Head {
     fn finish(self, site: &Site, mut response: Response) -> Response {
+        if (response.status().is_client_error() || response.status().is_server_error())
+            && let Some(code) = bare_refusal(self.surface, &response)
+        {
+            let mut whole = refusal(self.surface, code.into());
+            // `Allow` and the like.
+            whole.headers_mut().extend(std::mem::take(response.headers_mut()).into_iter().filter_map(
+                |(name, value)| {
+                    name.filter(|n| !matches!(*n, CONTENT_TYPE | CONTENT_LENGTH)).map(|n| (n, value))
+                },
+            ));
+            response = whole;
+        }
         if let Some(page) = response.extensions_mut().remove::<ErrorPage>() {
             let id = self.request_id.to_str().unwrap_or_default();
             *response.body_mut() = Body::from((site.error_page)(&page, id));
@@ -447,6 +479,37 @@ mod tests {
                 .await;
         assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
         assert_eq!(began.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test]
+    async fn what_the_framework_refuses_is_a_problem_or_a_page_too() {
+        use axum::extract::{Path, Query};
+        type Pairs = std::collections::HashMap<String, u8>;
+        let path = async |_: Path<u32>| ();
+        let query = async |_: Query<Pairs>| ();
+        let router = || {
+            Router::new()
+                .route("/auth/sessions/{n}", get(path))
+                .route("/auth/revocations", get(query))
+                .route("/account", post(query))
+        };
+        for (method, target, status, kind) in [
+            ("GET", "/auth/sessions/canary", 400, "application/problem+json"),
+            ("GET", "/auth/revocations?since=canary", 400, "application/problem+json"),
+            ("DELETE", "/auth/revocations", 405, "application/problem+json"),
+            ("GET", "/auth/nothing", 404, "application/problem+json"),
+            ("GET", "/account", 405, "text/html; charset=utf-8"),
+            ("POST", "/account?x=canary", 400, "text/html; charset=utf-8"),
+            ("GET", "/nothing", 404, "text/html; charset=utf-8"),
+        ] {
+            let request = Request::builder().method(method).uri(target).body(Body::empty()).unwrap();
+            let response = ask(router(), request).await;
+            assert_eq!(response.status(), status, "{target}");
+            assert_eq!(response.headers()[CONTENT_TYPE], kind, "{target}");
+            assert_eq!(response.headers().contains_key("allow"), status == 405, "{target}");
+            let body = axum::body::to_bytes(response.into_body(), 9999).await.unwrap();
+            assert!(!String::from_utf8_lossy(&body).contains("canary"), "{target}: {body:?}");
+        }
     }
 
     #[tokio::test]

@@ -106,6 +106,12 @@ async fn a77_a78_a79_a_cookie_alone_changes_nothing() {
         .header("origin", "https://shop.example")
         .header("sec-fetch-site", "same-origin");
     assert_eq!(server.send(asked).await.body, "cookie Some(\"a\") None");
+    // And a body of its own, of which proxies send the length and nothing else.
+    let asked = Request::post("/auth/verify")
+        .header("authorization", "Bearer a")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("content-length", "100");
+    assert_eq!(server.send(asked).await.body, "bearer a");
 }
 
 #[tokio::test]
