@@ -32,6 +32,9 @@ pub(super) mod limits {
     pub(in super::super) const FAREWELL: Duration = Duration::from_secs(10);
     /// Without the client taking anything of what is being sent.
     pub(in super::super) const STALLED: Duration = Duration::from_secs(30);
+    /// For an answer with an end to be taken whole, unless another one is meanwhile. A client of HTTP/2 can
+    /// keep a stream waiting while it reads the connection (RFC 9113 §10.5).
+    pub(in super::super) const ANSWER: Duration = Duration::from_secs(120);
     /// For what a client goes on sending after its last answer. Closing at once would reset the connection, and
     /// the client would never read that answer.
     pub(in super::super) const LINGER: Duration = Duration::from_secs(2);
@@ -70,6 +73,12 @@ pub(super) struct Kept {
     accepted: Tick,
     /// Requests whose answers have not been sent to the end.
     in_flight: AtomicU32,
+    /// Those of them whose answers have no end of their own.
+    streams: AtomicU32,
+    /// Those of them whose answers are being sent and have one.
+    answers: AtomicU32,
+    /// When the first of them began, or the last one ended.
+    answering: AtomicU64,
     served: AtomicU64,
     /// When a request last ended.
     active: AtomicU64,
@@ -104,12 +113,16 @@ struct State {
     inactive: u64,
     in_head: Option<u64>,
     stalled: Option<u64>,
+    answering: Option<u64>,
     closing: Option<u64>,
 }
 
 fn decide(state: State) -> Order {
     let over = |time: Option<u64>, limit: Duration| time.is_some_and(|ms| u128::from(ms) > limit.as_millis());
-    if over(state.stalled, limits::STALLED) || over(state.closing, limits::LINGER) {
+    if over(state.stalled, limits::STALLED)
+        || over(state.answering, limits::ANSWER)
+        || over(state.closing, limits::LINGER)
+    {
         return Order::Drop;
     }
     if state.in_flight {
@@ -157,6 +170,9 @@ impl Keeper {
             keeper: Arc::clone(self),
             accepted: now,
             in_flight: AtomicU32::new(0),
+            streams: AtomicU32::new(0),
+            answers: AtomicU32::new(0),
+            answering: AtomicU64::new(now),
             served: AtomicU64::new(0),
             active: AtomicU64::new(now),
             head: AtomicU64::new(0),
@@ -226,16 +242,24 @@ impl Keeper {
 }
 
 impl Open {
-    /// Drops the connection that has been without a request for the longest; none where all have one.
+    /// Drops one connection; none where all are answering something. First go those that never asked anything,
+    /// then those between requests, last those that only follow a stream, since they can come back to it; among
+    /// equals those of whoever has the most, then the longest without a request.
     fn make_room(&mut self, now: Tick, of: Option<IpAddr>) -> Option<()> {
-        let idle = self.connections.values().filter(|c| {
-            of.is_none_or(|address| c.address == address) && c.in_flight.load(Ordering::Relaxed) == 0
+        let mine = self.connections.values().filter(|c| of.is_none_or(|address| c.address == address));
+        let candidates = mine.filter_map(|c| {
+            let busy = c.in_flight.load(Ordering::Relaxed);
+            let rank = match c.state(now) {
+                _ if busy > c.streams.load(Ordering::Relaxed) => return None,
+                _ if busy > 0 => 0,
+                State { has_served: true, .. } => 1,
+                _ => 2,
+            };
+            let count = self.of_one.get(&c.address).copied().unwrap_or(0);
+            Some((rank, count, now.saturating_sub(c.active.load(Ordering::Relaxed)), u64::MAX - c.id, c))
         });
-        // Those that never asked anything go first.
-        let victim = idle.max_by_key(|c| {
-            let state = c.state(now);
-            (!state.has_served, if state.has_served { state.inactive } else { state.age }, u64::MAX - c.id)
-        })?;
+        let (.., victim) =
+            candidates.max_by_key(|(rank, count, since, age, _)| (*rank, *count, *since, *age))?;
         victim.tell(Order::Drop);
         let id = victim.id;
         self.remove(id);
@@ -257,7 +281,7 @@ impl Kept {
     /// A request begins; it ends when what is given back is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight { kept: Arc::clone(self), part: Part::Asked }
     }
 
     /// The number of the request that begins, counted from 0, and why it must be refused.
@@ -333,6 +357,7 @@ impl Kept {
             inactive: now.saturating_sub(self.active.load(Ordering::Relaxed)),
             in_head: since(&self.head),
             stalled: since(&self.stalled),
+            answering: since(&self.answering).filter(|_| self.answers.load(Ordering::Relaxed) > 0),
             closing: since(&self.closing),
         }
     }
@@ -345,12 +370,51 @@ impl Kept {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Kept>);
+pub(super) struct InFlight {
+    kept: Arc<Kept>,
+    part: Part,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Asked,
+    Answered,
+    Streams,
+}
+
+impl InFlight {
+    /// The answer begins; `endless` where it has no end of its own.
+    pub(super) fn answer(&mut self, endless: bool) {
+        let kept = &self.kept;
+        if endless {
+            kept.streams.fetch_add(1, Ordering::Relaxed);
+            self.part = Part::Streams;
+        } else {
+            if kept.answers.fetch_add(1, Ordering::Relaxed) == 0 {
+                kept.answering.store(kept.keeper.now(), Ordering::Relaxed);
+            }
+            self.part = Part::Answered;
+        }
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.active.store(self.0.keeper.now(), Ordering::Relaxed);
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let kept = &self.kept;
+        let now = kept.keeper.now();
+        match self.part {
+            Part::Asked => {}
+            Part::Answered => {
+                kept.answering.store(now, Ordering::Relaxed);
+                kept.answers.fetch_sub(1, Ordering::Relaxed);
+            }
+            Part::Streams => {
+                kept.streams.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        kept.active.store(now, Ordering::Relaxed);
+        kept.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -376,6 +440,8 @@ mod tests {
             ("streams for an hour", busy, Order::Stay),
             ("takes nothing", State { stalled: Some(30_001), ..busy }, Order::Drop),
             ("takes little", State { stalled: Some(29_000), ..busy }, Order::Stay),
+            ("reads slowly", State { answering: Some(120_000), ..busy }, Order::Stay),
+            ("keeps an answer waiting", State { answering: Some(120_001), ..busy }, Order::Drop),
             ("goes on sending after the last answer", State { closing: Some(2_001), ..busy }, Order::Drop),
         ];
         for (case, state, order) in table {
@@ -407,6 +473,24 @@ mod tests {
             kept.forget();
         }
         assert_eq!(keeper.count(), 1, "those that made room were forgotten already");
+
+        let one = Keeper::new(2, vec![]);
+        let stream = one.admit(address).unwrap();
+        let mut streaming = stream.begin();
+        streaming.answer(true);
+        let other = one.admit("192.0.2.9".parse().unwrap()).unwrap();
+        let mut answering = other.begin();
+        answering.answer(false);
+        assert!(one.admit(address).is_some(), "who follows a stream can come back to it");
+        assert_eq!((told(&stream), told(&other)), (2, 0));
+        drop((streaming, answering));
+        assert_eq!(stream.streams.load(Ordering::Relaxed) + other.answers.load(Ordering::Relaxed), 0);
+
+        let fair = Keeper::new(4, vec![]);
+        let first = fair.admit("192.0.2.9".parse().unwrap()).unwrap();
+        let many: Vec<_> = (0..5).map(|_| fair.admit(address).unwrap()).collect();
+        assert_eq!(told(&first), 0, "whoever has the most loses");
+        assert_eq!(many.iter().filter(|c| told(c) == 2).count(), 2);
 
         let full = Keeper::new(1, vec![]);
         let only = full.admit(address).unwrap();

@@ -108,8 +108,11 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    fn new(body: Body, in_flight: Option<InFlight>, lifecycle: &Lifecycle) -> Self {
+    fn new(body: Body, mut in_flight: Option<InFlight>, lifecycle: &Lifecycle) -> Self {
         let endless = body.size_hint().exact().is_none();
+        if let Some(in_flight) = &mut in_flight {
+            in_flight.answer(endless);
+        }
         let stop = endless.then(|| {
             let lifecycle = lifecycle.clone();
             Box::pin(async move { lifecycle.reached(Phase::Stopping).await })
