@@ -12,7 +12,7 @@ pub const MAX_LEEWAY: u64 = 60;
 /// How far `iat` may lie ahead, in seconds: an honest issuer's clock may be a little fast.
 const MAX_CLOCK_SKEW: u64 = 60;
 /// Longest token by default, in bytes.
-const MAX_LEN: usize = 16 * 1024;
+pub(crate) const MAX_LEN: usize = 16 * 1024;
 /// Longest token that any policy may allow.
 const MAX_MAX_LEN: usize = 16 * 1024 * 1024;
 
@@ -197,6 +197,12 @@ impl Policy {
         self
     }
 
+    /// The issuer whose tokens are accepted; none after [`Policy::any_issuer`].
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
     /// The longest token that is looked at.
     pub(crate) fn max_len(&self) -> usize {
         self.max_len
@@ -233,7 +239,7 @@ impl Policy {
         self.check_times(claims, now)
     }
 
-    fn check_times(&self, claims: Claims<'_>, now: u64) -> Result<(), Error> {
+    pub(crate) fn check_times(&self, claims: Claims<'_>, now: u64) -> Result<(), Error> {
         // RFC 7519 §4.1.4: refused *on* the instant, too.
         let expired = claims.exp().is_some_and(|exp| now >= exp.saturating_add(self.leeway));
         if expired && !self.ignore_expiry {

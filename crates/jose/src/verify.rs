@@ -104,6 +104,15 @@ impl Verified<'_> {
         self.layout.alg
     }
 
+    /// Checks again, at `now` (seconds since the epoch), what time alone changes: `exp`, `nbf`, `iat` and the
+    /// policy's maximum age. For a token that is kept after it was verified under the same policy.
+    ///
+    /// # Errors
+    /// [`Error::Expired`], [`Error::NotYetValid`] or [`Error::TooOld`].
+    pub fn recheck(&self, policy: &Policy, now: u64) -> Result<(), Error> {
+        policy.check_times(self.claims(), now)
+    }
+
     /// The same, in a buffer of its own.
     #[must_use]
     pub fn into_owned(self) -> Verified<'static> {
@@ -183,6 +192,22 @@ pub fn insecure_decode(token: &str) -> Result<Insecure, Error> {
     let payload = base64url::decode(parts.payload.as_bytes())?;
     let signature = base64url::decode(parts.signature.as_bytes())?;
     Ok(Insecure { header, payload, signature })
+}
+
+/// The `iss` that a token of at most 16 KiB names, nothing verified: only to choose whose keys it is then verified
+/// with.
+///
+/// # Errors
+/// [`Error::Malformed`] as in [`verify_signature_only`], [`Error::MissingClaim`] if it names none.
+pub fn insecure_issuer(token: &str) -> Result<String, Error> {
+    let parts = Parts::cut(token, crate::policy::MAX_LEN)?;
+    let payload = base64url::decode(parts.payload.as_bytes())?;
+    let mut side = String::new();
+    let mut index = ClaimsIndex::default();
+    index.parse(&payload, &mut side)?;
+    let text = String::from_utf8(payload).map_err(|_| Error::Malformed)?;
+    let (payload_len, text) = (text.len(), text + &side);
+    Claims::new(&text, payload_len, &index).iss().map(str::to_owned).ok_or(Error::MissingClaim)
 }
 
 /// All but the policy's claims; leaves in `buffer` and `index` what [`Verified`] holds, its UTF-8 not checked yet.

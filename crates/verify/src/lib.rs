@@ -8,60 +8,28 @@
 //! let key = SigningKey::generate(Algorithm::Es256)?;
 //! let mut keys = KeySet::new();
 //! keys.insert(key.verifying_key())?;
-//! let verifier = Verifier::new(Policy::access_token("https://login.example.com", "https://api.example.com"), keys);
+//! let policy = Policy::access_token("https://login.example.com", "https://api.example.com");
+//! let verifier = Verifier::new(policy, keys).with_cache(16 << 20);
 //!
-//! let refused = verifier.verify("not.a.token", 1_790_000_000).unwrap_err();
+//! let refused = verifier.check("not.a.token", 1_790_000_000).unwrap_err();
 //! assert_eq!(refused.code(), "malformed");
 //! # Ok::<_, jotgate_jose::KeyError>(())
 //! ```
 
+mod cache;
+mod freshness;
+mod issuers;
+mod metrics;
+mod refusal;
 pub mod revocations;
+#[cfg(test)]
+mod sample;
+mod verifier;
 
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
-use jotgate_jose::{Error, KeySet, Policy, Verified};
-
+pub use cache::Token;
+pub use freshness::{Freshness, Staleness};
+pub use issuers::{IssuerError, Issuers};
+pub use metrics::Metrics;
+pub use refusal::Refusal;
 pub use revocations::Revocations;
-
-/// Verifies access tokens of one issuer in memory. Sharing it is cheap; nothing on the way of a token waits for
-/// a lock.
-#[derive(Debug)]
-pub struct Verifier {
-    policy: Policy,
-    keys: ArcSwap<KeySet>,
-    revocations: Revocations,
-}
-
-impl Verifier {
-    #[must_use]
-    pub fn new(policy: Policy, keys: KeySet) -> Self {
-        Self { policy, keys: ArcSwap::from_pointee(keys), revocations: Revocations::new() }
-    }
-
-    /// Replaces the keys; tokens are verified with the old ones until then.
-    pub fn set_keys(&self, keys: KeySet) {
-        self.keys.store(Arc::new(keys));
-    }
-
-    /// What is refused although its signature holds.
-    #[must_use]
-    pub fn revocations(&self) -> &Revocations {
-        &self.revocations
-    }
-
-    /// Verifies an access token at `now` (seconds since the epoch): form, type, key, signature, issuer, audience,
-    /// times (RFC 9068 §4), and that neither its status entry nor its key is revoked.
-    ///
-    /// # Errors
-    /// [`Error`], whose code is the contract's.
-    pub fn verify(&self, token: &str, now: u64) -> Result<Verified<'static>, Error> {
-        let verified = jotgate_jose::verify(&self.keys.load(), &self.policy, token, now)?;
-        let revoked = self.revocations.contains_key(verified.kid())
-            || verified
-                .claims()
-                .status()
-                .is_some_and(|status| self.revocations.contains(status.uri, status.idx));
-        if revoked { Err(Error::Revoked) } else { Ok(verified) }
-    }
-}
+pub use verifier::Verifier;

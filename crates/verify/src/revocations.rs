@@ -110,6 +110,13 @@ impl Revocations {
         self.kids.store(Arc::new(kids));
     }
 
+    /// Becomes what `other` is: each check sees either all of the old set or all of the new one.
+    pub fn replace_with(&self, other: Self) {
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.lists.store(other.lists.into_inner());
+        self.kids.store(other.kids.into_inner());
+    }
+
     /// Forgets the lists and keys of which no token is left at `now` (seconds since the epoch).
     pub fn forget_expired(&self, now: i64) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -210,6 +217,20 @@ mod tests {
         assert!(set.contains(A, 1) && set.contains(A, 2) && set.contains_key("k"));
         set.forget_expired(101);
         assert!(!set.contains(A, 1) && !set.contains_key("k"));
+    }
+
+    #[test]
+    fn replacing_forgets_what_is_not_in_the_new_set() {
+        let (set, other) = (Revocations::new(), Revocations::new());
+        set.insert(A, 1, 100);
+        set.insert_key("old", 100);
+        other.insert(A, 2, 100);
+        other.insert_key("new", 100);
+        set.replace_with(other);
+        assert!(!set.contains(A, 1) && set.contains(A, 2));
+        assert!(!set.contains_key("old") && set.contains_key("new"));
+        set.insert(A, 3, 100);
+        assert!(set.contains(A, 2) && set.contains(A, 3));
     }
 
     #[test]
