@@ -7,6 +7,7 @@ mod demo;
 mod error;
 mod fetch;
 mod key;
+mod openapi;
 mod operate;
 mod output;
 mod password;
@@ -66,6 +67,8 @@ enum Command {
     Token(token::Token),
     #[command(subcommand)]
     Config(config::Config),
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApi),
     Completions(completions::Completions),
 }
 
@@ -107,6 +110,7 @@ impl Command {
             Self::Audit(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Config(command) => command.run(),
+            Self::OpenApi(command) => command.run(),
             Self::Completions(command) => command.run(Cli::command()),
         }
     }

@@ -21,6 +21,7 @@ pub mod log;
 mod login;
 mod logout;
 mod me;
+pub mod openapi;
 pub mod pages;
 mod password;
 mod refresh;

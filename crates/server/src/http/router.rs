@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::{any, delete, get, post};
 
 use super::{
-    FrontLayer, clear_cookies, error, health, login, logout, me, pages, password, refresh, register,
+    FrontLayer, clear_cookies, error, health, login, logout, me, openapi, pages, password, refresh, register,
     revocations, sessions, verify, well_known,
 };
 use crate::serve::Lifecycle;
@@ -17,10 +17,11 @@ pub(crate) fn routes(server: &Server) -> Router {
     bare(server).layer(FrontLayer::new(Arc::clone(server.site())))
 }
 
-/// The same for a listener of its own: what is not among them is answered too. With `ops`, health is among them.
+/// The same for a listener of its own: what is not among them is answered too. With `ops`, what operators ask for
+/// is among them.
 pub(crate) fn whole(server: &Server, ops: Option<Lifecycle>) -> Router {
     let routes = match ops {
-        Some(lifecycle) => bare(server).merge(health::router(server, lifecycle)),
+        Some(lifecycle) => bare(server).merge(operations(server, lifecycle)),
         None => bare(server),
     };
     routes
@@ -29,12 +30,16 @@ pub(crate) fn whole(server: &Server, ops: Option<Lifecycle>) -> Router {
         .layer(FrontLayer::new(Arc::clone(server.site())))
 }
 
-/// For `ops.listen`: health, and nothing else.
+/// For `ops.listen`: what operators ask for, and nothing else.
 pub(crate) fn ops(server: &Server, lifecycle: Lifecycle) -> Router {
-    health::router(server, lifecycle)
+    operations(server, lifecycle)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(FrontLayer::new(Arc::clone(server.site())))
+}
+
+fn operations(server: &Server, lifecycle: Lifecycle) -> Router {
+    health::router(server, lifecycle).merge(openapi::router())
 }
 
 fn bare(server: &Server) -> Router {

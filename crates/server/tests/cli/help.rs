@@ -43,6 +43,7 @@ fn every_command_has_complete_help() {
         "key rotate",
         "key export",
         "audit list",
+        "openapi",
         "config check",
         "config show",
         "token inspect",
@@ -109,6 +110,13 @@ fn the_version_is_printed() {
         Place::new().run(&["--version"]).exits(0).out,
         format!("jotgate {}\n", env!("CARGO_PKG_VERSION"))
     );
+}
+
+#[test]
+fn the_description_of_the_api_is_printed() {
+    let document = Place::new().run(&["openapi"]).exits(0);
+    assert_eq!(document.out, jotgate::http::openapi::document());
+    assert!(document.json()["paths"]["/auth/login"]["post"].is_object());
 }
 
 #[test]
