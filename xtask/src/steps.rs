@@ -108,9 +108,10 @@ impl Check {
         }
     }
 
-    fn cargo(&mut self, args: &[&str]) -> Outcome {
+    /// Runs `cargo` with these arguments, written with spaces between them.
+    fn cargo(&mut self, arguments: &str) -> Outcome {
         let mut command = self.cargo_command();
-        command.args(args);
+        command.args(arguments.split(' '));
         self.run(command)
     }
 
@@ -131,33 +132,24 @@ fn fmt(check: &mut Check) -> Outcome {
     if let Err(missing) = check.machine.rust_component("rustfmt", "cargo-fmt") {
         return Outcome::Failed(missing);
     }
-    check.cargo(&["fmt", "--all", "--check"])
+    check.cargo("fmt --all --check")
 }
 
 fn clippy(check: &mut Check) -> Outcome {
     if let Err(missing) = check.machine.rust_component("clippy", "cargo-clippy") {
         return Outcome::Failed(missing);
     }
-    check.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+    check.cargo("clippy --workspace --all-targets --locked -- -D warnings")
 }
 
 fn test(check: &mut Check) -> Outcome {
-    check.cargo(&[
-        "test",
-        "--workspace",
-        "--locked",
-        "--no-fail-fast",
-        "--lib",
-        "--bins",
-        "--tests",
-        "--examples",
-    ])
+    check.cargo("test --workspace --exclude e2e --locked --no-fail-fast --lib --bins --tests --examples")
 }
 
 /// In a build of the whole workspace, a dependency has the features of all who use it.
 fn alone(check: &mut Check) -> Outcome {
     for library in ["jotgate-jose", "jotgate-verify", "jotgate-domain"] {
-        let outcome = check.cargo(&["check", "--locked", "--package", library]);
+        let outcome = check.cargo(&format!("check --locked --package {library}"));
         if !matches!(outcome, Outcome::Passed) {
             return outcome;
         }
@@ -168,38 +160,27 @@ fn alone(check: &mut Check) -> Outcome {
 /// A workspace of its own, whose dependencies nothing else has. Tests without their packages leave themselves out.
 fn peers(check: &mut Check) -> Outcome {
     let machine = &check.machine;
-    for missing in [
-        machine.debian("node", &["nodejs"], "runs the libraries of npm").err(),
-        machine.npm("e2e/jose", "target/e2e/jose").err(),
-        machine.pip("e2e/jose/requirements.txt", "target/e2e/jose-python").err(),
-    ]
-    .into_iter()
-    .flatten()
-    {
-        println!("xtask: {missing}");
-    }
-    let folder = "crates/jose/differential/Cargo.toml";
-    check.cargo(&[
-        "test",
-        "--manifest-path",
-        folder,
-        "--target-dir",
-        "target",
-        "--locked",
-        "--",
-        "--nocapture",
-    ])
+    say_missing([
+        machine.debian("node", &["nodejs"], "runs the libraries of npm").map(drop),
+        machine.npm("e2e/jose", "target/e2e/jose"),
+        machine.pip("e2e/jose/requirements.txt", "target/e2e/jose-python"),
+    ]);
+    let manifest = "crates/jose/differential/Cargo.toml";
+    check.cargo(&format!("test --manifest-path {manifest} --target-dir target --locked -- --nocapture"))
 }
 
 /// Corpus and ten seconds a target; three minutes with `--long`.
 fn fuzz(check: &mut Check) -> Outcome {
+    if let Err(missing) = check.machine.debian("c++", &["g++"], "libFuzzer is C++") {
+        return Outcome::LeftOut(missing);
+    }
     let mut command = Command::new("fuzz/run.sh");
     command.arg(if check.long { "180" } else { "10" });
     check.run(command)
 }
 
 fn doctest(check: &mut Check) -> Outcome {
-    check.cargo(&["test", "--workspace", "--exclude", "e2e", "--locked", "--no-fail-fast", "--doc"])
+    check.cargo("test --workspace --exclude e2e --locked --no-fail-fast --doc")
 }
 
 fn docs(check: &mut Check) -> Outcome {
@@ -238,22 +219,17 @@ fn deny_check(check: &mut Check, what: &[&str]) -> Outcome {
 }
 
 fn build(check: &mut Check) -> Outcome {
-    check.cargo(&["build", "--release", "--locked", "--package", "jotgate", "--bin", "jotgate"])
+    check.cargo("build --release --locked --package jotgate --bin jotgate")
 }
 
 /// Tests that need what cannot be installed leave themselves out, one by one.
 fn e2e(check: &mut Check) -> Outcome {
     let machine = &check.machine;
-    for missing in [
-        machine.debian("chromium", &["chromium"], "a real browser for the pages").err(),
-        machine.debian("node", &["nodejs"], "drives the browser").err(),
-        machine.npm("e2e/browser", "target/e2e/browser").err(),
-    ]
-    .into_iter()
-    .flatten()
-    {
-        println!("xtask: {missing}");
-    }
+    say_missing([
+        machine.debian("chromium", &["chromium"], "a real browser for the pages").map(drop),
+        machine.debian("node", &["nodejs"], "drives the browser").map(drop),
+        machine.npm("e2e/browser", "target/e2e/browser"),
+    ]);
     test_release(check, &["--lib", "--test", "end_to_end"])
 }
 
@@ -272,6 +248,13 @@ fn test_release(check: &mut Check, targets: &[&str]) -> Outcome {
     command.args(["test", "--package", "e2e", "--locked", "--no-fail-fast"]).args(targets);
     command.env("JOTGATE_BIN", "target/release/jotgate");
     check.run(command)
+}
+
+/// What is missing is said here; the tests that need it say one by one that they are left out.
+fn say_missing<const N: usize>(found: [Result<(), String>; N]) {
+    for missing in found.into_iter().filter_map(Result::err) {
+        println!("xtask: {missing}");
+    }
 }
 
 const fn minutes(count: u64) -> Duration {

@@ -36,8 +36,7 @@ struct Case {
 /// The cases of a run, the same for all tests.
 fn cases() -> &'static [Case] {
     static CASES: OnceLock<Vec<Case>> = OnceLock::new();
-    let long =
-        ["JOTGATE_LONG_TESTS", "JOTGATE_TEST_LONG"].iter().any(|name| std::env::var_os(name).is_some());
+    let long = std::env::var_os("XTASK_LONG").is_some();
     CASES.get_or_init(|| mutate::cases(&mut Random::from_environment(), if long { 400_000 } else { 20_000 }))
 }
 
