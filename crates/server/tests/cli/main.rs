@@ -12,5 +12,6 @@
 mod config;
 mod demo;
 mod help;
+mod operate;
 mod program;
 mod token;
