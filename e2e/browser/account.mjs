@@ -101,6 +101,8 @@ await browse(async ({ page, context, shot }) => {
   check(at(phone) === '/login', 'the phone is signed out by the new password');
   await signIn(phone, 'ada', NEW);
   check(at(phone) === '/account', 'the new password is good');
+  await phone.goBack();
+  check(at(phone) === '/account', `back to the login, whoever is signed in is led on: ${phone.url()}`);
 
   // All others.
   await page.goto(`${url}/account`);

@@ -47,6 +47,7 @@ try {
     await shot('login-to-app');
     await page.getByRole('link', { name: 'Create an account' }).click();
     for (const name of ['mallory', 'bob']) {
+      await context.clearCookies();
       await page.goto(`${url}/register?return_to=${back}`);
       await page.getByLabel('User name').fill(name);
       await page.getByLabel('Password').fill(PASSWORD);

@@ -50,8 +50,9 @@ impl<'s> Browser<'s> {
 
     /// Registers or signs in.
     async fn enter(&mut self, path: &str, username: &str) -> Answer {
-        // The one form that is shown to whoever is signed in and to whoever is not.
-        self.post("/register", path, &[("username", username), ("password", PASSWORD)]).await
+        // Whoever is signed in is shown neither form.
+        let at = if self.is_signed_in().await { "/account" } else { path };
+        self.post(at, path, &[("username", username), ("password", PASSWORD)]).await
     }
 
     async fn send(&mut self, method: Method, path: &str, form: Option<String>) -> Answer {
@@ -107,6 +108,8 @@ async fn an_account_from_registration_to_logout() {
     assert_eq!(location(&entered), "/account?done=registered");
     assert_eq!(location(&browser.get("/").await), "/account");
     assert_eq!(location(&browser.get("/login").await), "/account");
+    assert_eq!(location(&browser.get("/register").await), "/account");
+    assert_eq!(location(&browser.get("/.well-known/change-password").await), "/account#password");
     let page = browser.get("/account").await;
     assert!(page.text().contains("<h1>Ada</h1>") && page.text().contains("Firefox on Linux"));
 
@@ -418,7 +421,7 @@ async fn a78_a_form_without_fetch_metadata_needs_its_token() {
 async fn a88_reading_changes_nothing() {
     let site = Site::new().await;
     let mut browser = Browser::registered(&site, "ada").await;
-    for path in ["/logout", "/logout?return_to=/x", "/register", "/login?return_to=/x"] {
+    for path in ["/logout", "/logout?return_to=/x", "/register?return_to=/x", "/login?return_to=/x"] {
         assert_eq!(browser.get(path).await.status, 200, "{path}");
     }
     for path in ["/account/sessions?session=others", "/account/password?new_password=x"] {

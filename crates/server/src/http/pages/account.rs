@@ -35,6 +35,11 @@ pub(super) async fn back() -> Response {
     page::see_other(PATH, Vec::new())
 }
 
+/// `GET /.well-known/change-password`: where password managers send people.
+pub(super) async fn change_password() -> Response {
+    page::see_other("/account#password", Vec::new())
+}
+
 /// The account page that says what was done.
 pub(super) fn done(notice: Notice) -> String {
     format!("{PATH}?done={}", notice.code())

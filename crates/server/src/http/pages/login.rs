@@ -6,8 +6,9 @@ use axum::response::Response;
 use http::HeaderMap;
 use serde::Deserialize;
 
+use super::account;
+use super::here::{self, Here};
 use super::page::{self, Page};
-use super::{account, here};
 use crate::app::{Delivery, LoginError, LoginForm, Visitor};
 use crate::http::answer;
 use crate::http::error::{ApiError, PageError};
@@ -38,6 +39,14 @@ pub(super) async fn get(
     let Some(here) = here::find(&server, &visitor, &sent).await? else {
         return page.show(&view(&server, &page, String::new(), None), Vec::new());
     };
+    onward(&page, here)
+}
+
+/// For somebody who is signed in already and has no business at this door: on to where they were going.
+///
+/// # Errors
+/// 500 where the template fails.
+pub(super) fn onward(page: &Page, here: Here) -> Result<Response, PageError> {
     match page.destination() {
         None => Ok(page::see_other(account::PATH, here.cookies)),
         Some(to) if here.may_go_back => Ok(page::see_other(to, here.cookies)),

@@ -38,6 +38,7 @@ pub(super) fn routes() -> Router<Server> {
         .route("/account/sessions", post(sessions::post).get(account::back))
         .route("/account/password", post(password::post).get(account::back))
         .route("/assets/{file}", get(assets::get))
+        .route("/.well-known/change-password", get(account::change_password))
 }
 
 /// `GET /`

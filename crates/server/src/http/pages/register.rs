@@ -31,12 +31,16 @@ pub(super) struct Fields {
 
 pub(super) async fn get(
     State(server): State<Server>,
+    visitor: Visitor,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let sent = server.site().cookies.read_or_clear(&headers, PATH)?;
     let page = Page::new(&server, &sent, &page::asked(&uri, "return_to"))?;
-    page.show(&view(&server, &page, String::new(), String::new(), None), Vec::new())
+    match here::find(&server, &visitor, &sent).await? {
+        Some(here) => login::onward(&page, here),
+        None => page.show(&view(&server, &page, String::new(), String::new(), None), Vec::new()),
+    }
 }
 
 /// A new account is signed in at once.
