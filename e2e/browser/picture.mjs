@@ -1,4 +1,4 @@
-// Draws the picture of the README: the account on a desk, the login on a phone. Look at it, then copy it to docs/images/.
+// Draws the picture of the README: the account on a desk, the login on a phone. Look at it, then copy it to docs/images/account.png.
 
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
