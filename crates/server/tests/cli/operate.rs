@@ -27,9 +27,17 @@ impl Drop for Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(variables: &[(&str, &str)]) -> Self {
         let place = Place::new();
         let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
-        command.env(HASH.0, HASH.1).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .envs(variables.iter().copied())
+            .env(HASH.0, HASH.1)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
@@ -233,4 +241,61 @@ fn an_import_reports_every_row_and_writes_the_good_ones() {
     assert_eq!((page["users"].as_array().unwrap().len(), &page["next"]), (2, &json!("first")));
     let rest = place.run(&["user", "list", "--after", "first", "--json"]).exits(0).json();
     assert_eq!((&rest["users"][0]["username"], &rest["next"]), (&json!("zoe"), &Value::Null));
+}
+
+#[test]
+fn the_trail_is_followed_as_it_is_written() {
+    let server = Server::start();
+    server.add("ada", &[]);
+    let mut command = server.place.command(&["audit", "list", "--follow", "--json", "--user", "ada"]);
+    let mut following = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (told, lines) = std::sync::mpsc::channel();
+    let out = BufReader::new(following.stdout.take().unwrap());
+    std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+    let mut next = |action: &str| {
+        let line = lines.recv_timeout(std::time::Duration::from_secs(20)).expect(action);
+        let entry: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(entry["action"], action, "{line}");
+    };
+    next("user.created");
+    let token = server.token("ada");
+    next("login.succeeded");
+    assert_eq!(server.login("ada", "not the password").0, 401);
+    next("login.failed");
+    assert_eq!(server.ask("POST", "/auth/logout", Some(&token), None).0, 204);
+    next("session.logged_out");
+    following.kill().unwrap();
+    following.wait().unwrap();
+}
+
+#[test]
+fn all_sessions_of_a_user_end_at_once() {
+    let server = Server::start();
+    server.add("ada", &[]);
+    server.add("bob", &[]);
+    let (one, two, other) = (server.token("ada"), server.token("ada"), server.token("bob"));
+    server.run(&["session", "revoke", "--user", "ada"]).exits(0);
+    assert!(server.refuses(&one) && server.refuses(&two));
+    assert_eq!(server.me(&other), 200);
+    let left = server.run(&["session", "list", "--json"]).exits(0).json();
+    assert_eq!(left["sessions"].as_array().unwrap().len(), 1, "{left}");
+}
+
+/// With HS256 a resource server gets the secret itself, and verifies with it.
+#[test]
+fn a_symmetric_key_is_handed_out_with_a_warning() {
+    let server = Server::start_with(&[("JOTGATE_TOKEN_ALGORITHM", "HS256")]);
+    server.add("ada", &[]);
+    let token = server.token("ada");
+    let hs256 = [HASH, ("JOTGATE_TOKEN_ALGORITHM", "HS256")];
+    let keys = server.place.run_with(&hs256, &["key", "list", "--json"]).exits(0).json();
+    let signing =
+        keys.as_array().unwrap().iter().find(|key| key["algorithm"] == "HS256" && key["state"] == "signing");
+    let kid = signing.expect("a signing key")["kid"].as_str().unwrap();
+    let run = server.place.run_with(&hs256, &["key", "export", kid]).exits(0);
+    assert!(run.err.contains("can make tokens for every user"), "{}", run.err);
+    assert!(!server.ask("GET", "/.well-known/jwks.json", None, None).1.to_string().contains("\"oct\""));
+    let file = server.place.write("secret.json", &run.out);
+    let verify = ["token", "verify", &token, "--jwks", file.to_str().unwrap(), "--issuer", &server.url];
+    assert_eq!(server.run(&verify).exits(0).json()["valid"], true);
 }
