@@ -82,8 +82,10 @@ impl KeySet {
         }
         let mut set = Self::new();
         for (index, text) in jwk::split_set(json)?.into_iter().enumerate() {
-            let kid = Jwk::parse(text).ok().and_then(|jwk| jwk.kid);
-            let result = set.read_key(text, algorithms);
+            let (kid, result) = match Jwk::parse(text) {
+                Ok(jwk) => (jwk.kid.clone(), set.add(&jwk, algorithms)),
+                Err(error) => (None, Err(error)),
+            };
             if let Err(error) = result {
                 set.rejected.push(RejectedKey { index, kid, error });
             }
@@ -91,18 +93,17 @@ impl KeySet {
         Ok(set)
     }
 
-    fn read_key(&mut self, text: &str, algorithms: &[Algorithm]) -> Result<(), KeyError> {
-        let jwk = Jwk::parse(text)?;
+    /// Adds a key for its own algorithm, or if it names none for each of `algorithms` that fits.
+    fn add(&mut self, jwk: &Jwk, algorithms: &[Algorithm]) -> Result<(), KeyError> {
         let usual = jwk.algorithm()?;
-        let mut wanted: Vec<Algorithm> = if jwk.alg.is_some() { Vec::new() } else { algorithms.to_vec() };
-        wanted.retain(|alg| jwk.fits(*alg));
+        let wanted: Vec<Algorithm> = match jwk.alg {
+            Some(_) => Vec::new(),
+            None => algorithms.iter().copied().filter(|alg| jwk.fits(*alg)).collect(),
+        };
         if wanted.is_empty() {
             return self.insert(VerifyingKey::from_parsed(jwk, usual)?);
         }
-        let keys = wanted
-            .into_iter()
-            .map(|alg| Jwk::parse(text).and_then(|jwk| VerifyingKey::from_parsed(jwk, alg)));
-        let keys: Vec<_> = keys.collect();
+        let keys: Vec<_> = wanted.into_iter().map(|alg| VerifyingKey::from_parsed(jwk, alg)).collect();
         // A secret may be long enough for one hash and too short for another; one that fits is enough.
         if let (true, Some(Err(error))) = (keys.iter().all(Result::is_err), keys.first()) {
             return Err(*error);

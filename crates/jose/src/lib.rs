@@ -21,7 +21,7 @@
 //! # What it does
 //! - Compact JWS (RFC 7515) and JWT (RFC 7519), access tokens by RFC 9068, keys as JWK and JWK Set (RFC 7517),
 //!   PEM and DER. [Fourteen algorithms](Algorithm) of RFC 7518, RFC 8037 and RFC 9864, over aws-lc-rs.
-//! - [`verify`] needs a [`Policy`] and gives a [`Verified`], a type that nothing else can make; its
+//! - [`verify()`] needs a [`Policy`] and gives a [`Verified`], a type that nothing else can make; its
 //!   [`Claims`] are typed and borrowed. [`verify_signature_only`] and [`insecure_decode`] say in their names what
 //!   they leave out.
 //!

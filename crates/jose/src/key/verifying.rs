@@ -39,17 +39,17 @@ impl VerifyingKey {
     pub fn from_jwk(jwk: &str) -> Result<Self, KeyError> {
         let jwk = Jwk::parse(jwk)?;
         let alg = jwk.algorithm()?;
-        Self::from_parsed(jwk, alg)
+        Self::from_parsed(&jwk, alg)
     }
 
-    pub(crate) fn from_parsed(jwk: Jwk, alg: Algorithm) -> Result<Self, KeyError> {
+    pub(crate) fn from_parsed(jwk: &Jwk, alg: Algorithm) -> Result<Self, KeyError> {
         jwk.check_use("verify")?;
         if jwk.is_private() {
             return Err(KeyError::Private);
         }
-        let key = Self::new(alg, Public::from_jwk(&jwk, alg)?)?;
-        Ok(match jwk.kid {
-            Some(kid) => key.with_kid(&kid),
+        let key = Self::new(alg, Public::from_jwk(jwk, alg)?)?;
+        Ok(match &jwk.kid {
+            Some(kid) => key.with_kid(kid),
             None => key,
         })
     }

@@ -15,45 +15,69 @@ use super::{Case, Tally, cases};
 
 #[test]
 fn npm_packages_accept_what_we_accept() {
-    let root = root();
-    let packages = root.join("target/e2e/jose/node_modules");
-    if !installed(&packages, "npm_packages_accept_what_we_accept") {
-        return;
+    if let Some(mut command) = npm("npm_packages_accept_what_we_accept") {
+        compare(&mut command);
     }
-    // Node finds packages beside a program, and the program's own folder stays clean.
-    let program = root.join("target/e2e/jose/verify.mjs");
-    std::fs::copy(root.join("e2e/jose/verify.mjs"), &program).unwrap();
-    compare(Command::new("node").arg(program));
 }
 
 #[test]
 fn python_packages_accept_what_we_accept() {
+    if let Some(mut command) = python("python_packages_accept_what_we_accept") {
+        compare(&mut command);
+    }
+}
+
+/// Both programs, or `None` if one of them lacks its packages.
+pub(crate) fn both(test: &str) -> Option<[Command; 2]> {
+    Some([npm(test)?, python(test)?])
+}
+
+fn npm(test: &str) -> Option<Command> {
+    let root = root();
+    installed(&root.join("target/e2e/jose/node_modules"), test)?;
+    // Node finds packages beside a program, and the program's own folder stays clean.
+    let program = root.join(format!("target/e2e/jose/verify-{test}.mjs"));
+    std::fs::copy(root.join("e2e/jose/verify.mjs"), &program).unwrap();
+    let mut command = Command::new("node");
+    command.arg(program);
+    Some(command)
+}
+
+fn python(test: &str) -> Option<Command> {
     let root = root();
     let packages = root.join("target/e2e/jose-python");
-    if !installed(&packages, "python_packages_accept_what_we_accept") {
-        return;
-    }
-    compare(
-        Command::new("python3").arg("-B").arg(root.join("e2e/jose/verify.py")).env("PYTHONPATH", packages),
-    );
+    installed(&packages, test)?;
+    let mut command = Command::new("python3");
+    command.arg("-B").arg(root.join("e2e/jose/verify.py")).env("PYTHONPATH", packages);
+    Some(command)
 }
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().unwrap()
 }
 
-fn installed(packages: &Path, test: &str) -> bool {
+fn installed(packages: &Path, test: &str) -> Option<()> {
     if packages.is_dir() {
-        return true;
+        return Some(());
     }
     assert!(std::env::var("JOTGATE_PEERS").as_deref() != Ok("required"), "run e2e/jose/install.sh");
     println!("left out: {test}: the packages are not installed, e2e/jose/install.sh does it");
-    false
+    None
 }
 
-/// Feeds all cases to a program and holds its verdicts against ours.
+/// Holds a program's verdicts on all cases against ours.
 fn compare(command: &mut Command) {
-    let cases = cases();
+    let mut tally = Tally::default();
+    for (case, verdict) in cases().iter().zip(verdicts(command, cases())) {
+        for (peer, refusal) in verdict.as_object().unwrap() {
+            tally.add(peer, case, refusal.as_str());
+        }
+    }
+    tally.finish();
+}
+
+/// Feeds cases to a program; its verdicts by peer, `null` for accepted.
+pub(crate) fn verdicts(command: &mut Command, cases: &[Case]) -> Vec<Value> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());
@@ -63,17 +87,12 @@ fn compare(command: &mut Command) {
             writeln!(input, "{line}").unwrap();
         }
     });
-    let mut tally = Tally::default();
-    let mut verdicts = output.lines();
-    for case in cases {
-        let verdict: Value = serde_json::from_str(&verdicts.next().unwrap().unwrap()).unwrap();
-        for (peer, refusal) in verdict.as_object().unwrap() {
-            tally.add(peer, case, refusal.as_str());
-        }
-    }
+    let verdicts: Vec<Value> =
+        output.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
     writer.join().unwrap();
     assert!(child.wait().unwrap().success());
-    tally.finish();
+    assert_eq!(verdicts.len(), cases.len());
+    verdicts
 }
 
 fn line(case: &Case) -> String {

@@ -12,6 +12,7 @@ mod mutate;
 mod primitives;
 mod random;
 mod rust_peers;
+mod stricter;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

@@ -25,7 +25,7 @@ fn the_crates_accept_what_we_accept() {
 }
 
 /// Its clock cannot be set, so times are left to the other peers.
-fn jsonwebtoken(case: &Case) -> Result<(), String> {
+pub(crate) fn jsonwebtoken(case: &Case) -> Result<(), String> {
     let (alg, key) = match case.alg {
         Algorithm::Hs256 => (jwt::Algorithm::HS256, jwt::DecodingKey::from_secret(&member(&case.jwk, "k"))),
         alg => {
@@ -42,7 +42,7 @@ fn jsonwebtoken(case: &Case) -> Result<(), String> {
     jwt::decode::<Value>(&case.token, &key, &validation).map(|_| ()).map_err(|error| error.to_string())
 }
 
-fn jwt_simple(case: &Case) -> Result<(), String> {
+pub(crate) fn jwt_simple(case: &Case) -> Result<(), String> {
     let set = |text: &str| Some(HashSet::from([text.to_owned()]));
     let options = Some(VerificationOptions {
         allowed_issuers: set(ISSUER),
