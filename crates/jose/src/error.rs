@@ -18,7 +18,8 @@ pub enum Error {
     UnknownKey,
     /// The signature does not fit (RFC 7515 §5.2).
     InvalidSignature,
-    /// `typ` or `cty` is not what the policy expects (RFC 8725 §3.11, RFC 9068 §4).
+    /// `typ` or `cty` is not what the policy expects (RFC 8725 §3.11, RFC 9068 §4), or the token is bound to a key
+    /// and the policy is for bearer tokens (`cnf`, RFC 7800 §3).
     WrongType,
     /// `exp` has passed (RFC 7519 §4.1.4).
     Expired,

@@ -40,6 +40,7 @@ pub struct Policy {
     leeway: u64,
     max_age: Option<u64>,
     ignore_expiry: bool,
+    allow_bound: bool,
     max_len: usize,
 }
 
@@ -87,6 +88,7 @@ impl Policy {
             leeway: 0,
             max_age: None,
             ignore_expiry: false,
+            allow_bound: false,
             max_len: MAX_LEN,
         }
     }
@@ -203,6 +205,14 @@ impl Policy {
         self.issuer.as_deref()
     }
 
+    /// Accepts a token that is bound to a key (`cnf`, RFC 7800 §3): the caller checks the proof, by DPoP (RFC 9449
+    /// §7) or mutual TLS (RFC 8705 §3). By default such a token is refused: shown as a mere bearer token, it is stolen.
+    #[must_use]
+    pub fn allow_bound(mut self) -> Self {
+        self.allow_bound = true;
+        self
+    }
+
     /// The longest token that is looked at.
     pub(crate) fn max_len(&self) -> usize {
         self.max_len
@@ -225,6 +235,9 @@ impl Policy {
 
     /// Checks the claims at the second `now`.
     pub(crate) fn check(&self, claims: Claims<'_>, now: u64) -> Result<(), Error> {
+        if claims.cnf().is_some() && !self.allow_bound {
+            return Err(Error::WrongType);
+        }
         if !self.required.iter().all(|required| required.is_in(claims)) {
             return Err(Error::MissingClaim);
         }

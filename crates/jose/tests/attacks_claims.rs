@@ -351,3 +351,16 @@ fn policies_of_other_tokens() {
     assert!(verify(&forger.keys, &forger.policy.clone().max_length(100_000).unwrap(), &long, NOW).is_ok());
     assert_eq!(forger.policy.clone().max_length(1 << 30).unwrap_err(), PolicyError::LengthTooLong);
 }
+
+#[test]
+fn a50_a_bound_token_is_no_bearer_token() {
+    let forger = forger();
+    let bound = forger.with_claim("cnf", json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}));
+    forger.refuses(&bound, Error::WrongType);
+    let verified = verify(&forger.keys, &forger.policy.clone().allow_bound(), &bound, NOW).unwrap();
+    assert_eq!(verified.claims().cnf(), Some(r#"{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}"#));
+    for cnf in [json!(null), json!("x"), json!([]), json!(1)] {
+        forger.refuses(&forger.with_claim("cnf", cnf), Error::Malformed);
+    }
+    forger.refuses(&forger.with_claim("cnf", json!({})), Error::WrongType);
+}

@@ -1,7 +1,7 @@
 //! The claims of a token, found in one pass over its payload.
 
 use crate::error::Error;
-use crate::json::{Name, Others, Scanner, Span, Str, once, unescape};
+use crate::json::{Kind, Name, Others, Scanner, Span, Str, once, unescape};
 
 /// The largest whole number that every JSON reader keeps exactly (RFC 8259 §6).
 const MAX_WHOLE: u64 = (1 << 53) - 1;
@@ -21,6 +21,7 @@ pub(crate) struct ClaimsIndex {
     pub(crate) email: Span,
     pub(crate) roles: Span,
     pub(crate) permissions: Span,
+    pub(crate) cnf: Span,
     pub(crate) exp: Option<u64>,
     pub(crate) nbf: Option<u64>,
     pub(crate) iat: Option<u64>,
@@ -66,6 +67,8 @@ impl ClaimsIndex {
             b"permissions" => set(&mut self.permissions, scanner.string_array()?),
             b"preferred_username" => set(&mut self.preferred_username, strings.read(scanner)?),
             b"email" => set(&mut self.email, strings.read(scanner)?),
+            b"cnf" if scanner.kind()? == Kind::Object => set(&mut self.cnf, scanner.skip()?),
+            b"cnf" => Err(Error::Malformed),
             b"status" => {
                 let seen = core::mem::replace(&mut self.has_status, true);
                 if seen { Err(Error::Malformed) } else { self.status(scanner, strings) }

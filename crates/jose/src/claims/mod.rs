@@ -143,6 +143,12 @@ impl<'a> Claims<'a> {
         Some(StatusRef { idx: self.index.status_idx?, uri: self.string(self.index.status_uri)? })
     }
 
+    /// `cnf`: the key that whoever shows the token must prove to have, as JSON text (RFC 7800 §3.1).
+    #[must_use]
+    pub fn cnf(self) -> Option<&'a str> {
+        (!self.index.cnf.is_none()).then(|| self.index.cnf.of_str(self.text))
+    }
+
     /// Any claim by name, as JSON text; to be read with `serde_json::from_str`. Finding it costs one more pass over
     /// the payload.
     #[must_use]

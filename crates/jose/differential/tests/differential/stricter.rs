@@ -96,6 +96,7 @@ fn samples(forger: &Forger) -> Vec<(&'static str, String)> {
             claims.as_object_mut().unwrap().remove("jti");
             forger.with_payload(claims.to_string())
         }),
+        ("S18 cnf", claim("cnf", json!({"jkt": "x"}))),
         ("S17 iat an hour ahead", claim("iat", json!(NOW + 3600))),
         (
             "S3 payload padded",
