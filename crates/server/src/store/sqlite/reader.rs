@@ -7,7 +7,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -21,9 +21,13 @@ use crate::store::codec;
 
 /// Connections for reads on blocking threads.
 const BLOCKING: usize = 4;
-/// A look-up that took longer waited for the disk.
+/// A look-up that took longer waited: for the disk, or only for its turn on a busy processor.
 const SLOW: Duration = Duration::from_millis(20);
-/// For how long the others then take the detour.
+/// What tells the two apart: a processor takes a turn away once in hundreds of look-ups, a slow disk makes most of
+/// them slow. Each slow one counts this much, each other one takes one off, and beyond the limit it is the disk.
+const SLOW_POINTS: u32 = 8;
+const SLOW_LIMIT: u32 = 24;
+/// For how long look-ups then take the detour.
 const DETOUR_MS: u64 = 1000;
 /// No read waits longer for its turn than this.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,6 +39,7 @@ pub(super) struct Readers {
     inline: Box<[Mutex<Option<Reader>>]>,
     turns: Arc<Semaphore>,
     started: Instant,
+    slow_points: AtomicU32,
     /// Milliseconds since `started` until which nothing is read inline.
     detour_until: AtomicU64,
 }
@@ -63,6 +68,7 @@ impl Readers {
             shared: Arc::new(shared),
             turns: Arc::new(Semaphore::new(BLOCKING)),
             started: Instant::now(),
+            slow_points: AtomicU32::new(0),
             detour_until: AtomicU64::new(0),
         })
     }
@@ -128,10 +134,7 @@ impl Readers {
             *slot = self.shared.open().ok();
         }
         let result = read(&slot.as_ref()?.connection);
-        if begun.elapsed() > SLOW {
-            let until = self.millis(Instant::now()).saturating_add(DETOUR_MS);
-            self.detour_until.store(until, Ordering::Relaxed);
-        }
+        self.note(begun.elapsed());
         match result {
             Ok(value) => Some(Ok(value)),
             Err(error) if is_corrupt_row(&error) => Some(Err(codec::corrupt(error.to_string()))),
@@ -142,6 +145,22 @@ impl Readers {
                 }
                 None
             }
+        }
+    }
+
+    /// Judges from the times that look-ups take whether the disk is slow. Races of threads only blur it.
+    fn note(&self, took: Duration) {
+        let points = self.slow_points.load(Ordering::Relaxed);
+        if took > SLOW {
+            let points = points + SLOW_POINTS;
+            let slow_disk = points > SLOW_LIMIT;
+            self.slow_points.store(if slow_disk { 0 } else { points }, Ordering::Relaxed);
+            if slow_disk {
+                let until = self.millis(Instant::now()).saturating_add(DETOUR_MS);
+                self.detour_until.store(until, Ordering::Relaxed);
+            }
+        } else if points > 0 {
+            self.slow_points.store(points - 1, Ordering::Relaxed);
         }
     }
 
