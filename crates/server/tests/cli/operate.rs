@@ -252,7 +252,7 @@ fn the_trail_is_followed_as_it_is_written() {
     let (told, lines) = std::sync::mpsc::channel();
     let out = BufReader::new(following.stdout.take().unwrap());
     std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
-    let mut next = |action: &str| {
+    let next = |action: &str| {
         let line = lines.recv_timeout(std::time::Duration::from_secs(20)).expect(action);
         let entry: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(entry["action"], action, "{line}");
