@@ -59,7 +59,7 @@ impl Token {
 /// Counts of an `Arc` and the allocator's share of three allocations, in bytes.
 const OVERHEAD: usize = 64;
 /// Places a set.
-const WAYS: usize = 4;
+const WAYS: usize = 8;
 /// Bytes of capacity a place: tokens take more, so that few sets are ever full.
 const BYTES_A_PLACE: usize = 512;
 /// The part of a token that its place follows from: its last bytes, in which every algorithm has its signature.
@@ -79,7 +79,7 @@ pub(crate) struct Cache {
     hits: [Hits; COUNTERS],
 }
 
-/// One cache line.
+/// Two cache lines.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Set([Way; WAYS]);

@@ -15,8 +15,13 @@
 //! assert_eq!(refused.code(), "malformed");
 //! # Ok::<_, jotgate_jose::KeyError>(())
 //! ```
+//!
+//! With the feature `follow`, `follow::Issuer` keeps keys and revocations as the issuer has them, and says what
+//! happens while it cannot be heard. Without it there is no I/O in here, and time is an argument.
 
 mod cache;
+#[cfg(feature = "follow")]
+pub mod follow;
 mod freshness;
 mod issuers;
 mod metrics;

@@ -134,14 +134,10 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`].
     pub fn check(&self, token: &str, now: u64) -> Result<Token, Refusal> {
-        let result = self.check_uncounted(token, now);
-        if let Err(refusal) = &result {
-            self.counters.refused(*refusal);
-        }
-        result
+        self.check_uncounted(token, now).inspect_err(|refusal| self.counters.refused(*refusal))
     }
 
-    fn check_uncounted(&self, token: &str, now: u64) -> Result<Token, Refusal> {
+    pub(crate) fn check_uncounted(&self, token: &str, now: u64) -> Result<Token, Refusal> {
         // Before the keys: what is verified with newer keys than that may go unused, never the other way.
         let generation = self.generation.load(Ordering::Acquire);
         let cached = self.cache.as_ref().and_then(|cache| Some((cache, cache.find(token, generation)?)));
@@ -179,6 +175,11 @@ impl Verifier {
     fn is_revoked(&self, verified: &Verified<'_>) -> bool {
         self.revocations.contains_key(verified.kid())
             || verified.claims().status().is_some_and(|entry| self.revocations.contains(entry.uri, entry.idx))
+    }
+
+    #[cfg(feature = "follow")]
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     pub(crate) fn has_cached(&self, token: &str) -> bool {

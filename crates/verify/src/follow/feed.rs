@@ -1,0 +1,283 @@
+//! The issuer's revocations: pages until all are here, then the stream; the status lists where there is no feed.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use serde::Deserialize;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::client::Failure;
+use super::issuer::Source;
+use super::sse::{Event, Parser};
+use super::{Followed, lists, now};
+use crate::Revocations;
+
+/// Longest page that is read, in bytes: some 10,000 entries.
+const LIMIT: usize = 8 * 1024 * 1024;
+/// Pages in a row; no installation has so many live revocations.
+const MOST_PAGES: usize = 2_000;
+/// A stream says at once that it is alive, or something on the way holds it back.
+const FIRST_WORD: Duration = Duration::from_secs(2);
+/// A stream that is silent for longer than two heart-beats is dead.
+const SILENCE: Duration = Duration::from_secs(12);
+/// How often the feed is asked while there is no stream.
+const POLL: Duration = Duration::from_millis(900);
+/// Longest wait between two tries while the issuer is down.
+const MOST_WAIT: Duration = Duration::from_secs(4);
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// A stream that was held back is tried again after this.
+const HELD_BACK: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize)]
+struct Page {
+    cursor: String,
+    as_of: u64,
+    #[serde(default)]
+    reset: bool,
+    #[serde(default)]
+    more: bool,
+    entries: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Status { uri: String, idx: u64, until: i64 },
+    Key { kid: String, until: i64 },
+}
+
+#[derive(Deserialize)]
+struct Alive {
+    as_of: u64,
+}
+
+/// How a stream ended.
+enum End {
+    /// Everything has to be learned anew.
+    Reset,
+    /// It was open, and broke.
+    Broken(Failure),
+    /// It never came.
+    None(Failure),
+}
+
+/// For ever.
+pub(super) async fn follow(one: Arc<Followed>) {
+    let mut cursor = None;
+    let mut wait = FIRST_WAIT;
+    let mut no_stream_before = Instant::now();
+    loop {
+        one.verifier.revocations().forget_expired(i64::try_from(now()).unwrap_or(i64::MAX));
+        let next = match round(&one, &mut cursor, &mut no_stream_before).await {
+            Ok(next) => {
+                wait = FIRST_WAIT;
+                next
+            }
+            Err(failure) => {
+                one.verifier.counters().feed_failures.add();
+                one.note(Some(failure));
+                let doubled = (wait * 2).min(MOST_WAIT);
+                std::mem::replace(&mut wait, doubled)
+            }
+        };
+        sleep(jittered(next)).await;
+    }
+}
+
+/// Learns what is new, and stays with the stream while there is one. How long to wait for the next round.
+async fn round(
+    one: &Followed,
+    cursor: &mut Option<String>,
+    no_stream_before: &mut Instant,
+) -> Result<Duration, Failure> {
+    let endpoints = one.endpoints().await?;
+    let (Some(feed), Source::Stream | Source::Poll(_)) = (&endpoints.feed, one.settings.source) else {
+        lists::replace(one).await?;
+        one.note(None);
+        return Ok(match one.settings.source {
+            Source::StatusLists(every) => every,
+            Source::Stream | Source::Poll(_) => lists::USUAL_WAIT,
+        });
+    };
+    if let Err(failure) = catch_up(one, feed, cursor).await {
+        // The lists say the same, a little later, and may come from somewhere that is still up.
+        lists::add(one).await.map_err(|_| failure)?;
+        return Ok(POLL);
+    }
+    one.note(None);
+    if let Source::Poll(every) = one.settings.source {
+        return Ok(every);
+    }
+    if Instant::now() < *no_stream_before {
+        return Ok(POLL);
+    }
+    match stream(one, feed, cursor).await {
+        End::Reset => {
+            *cursor = None;
+            Ok(Duration::ZERO)
+        }
+        End::Broken(failure) => {
+            one.verifier.counters().feed_failures.add();
+            one.note(Some(failure));
+            Ok(FIRST_WAIT)
+        }
+        End::None(failure) => {
+            one.verifier.counters().feed_failures.add();
+            if failure == Failure::TimedOut {
+                *no_stream_before = Instant::now() + HELD_BACK;
+            }
+            one.note(Some(failure));
+            Ok(POLL)
+        }
+    }
+}
+
+/// Pages from the cursor on until there are no more. What begins anew is put together aside and then takes the
+/// place of the old set, so that at no instant anything revoked passes.
+async fn catch_up(one: &Followed, feed: &str, cursor: &mut Option<String>) -> Result<(), Failure> {
+    let mut at = cursor.clone();
+    let mut anew = at.is_none().then(Revocations::new);
+    for _ in 0..MOST_PAGES {
+        let path =
+            at.as_deref().map_or_else(|| feed.to_owned(), |at| format!("{feed}?since={}", escaped(at)));
+        let body = one.client.get(&path, None, LIMIT).await?.body.unwrap_or_default();
+        let page: Page = serde_json::from_slice(&body).map_err(|_| Failure::Unusable("no page of a feed"))?;
+        one.verifier.counters().pages.add();
+        if page.reset {
+            anew = Some(Revocations::new());
+        }
+        for entry in page.entries {
+            one.verifier.counters().revocations.add();
+            entry.put(anew.as_ref().unwrap_or(one.verifier.revocations()));
+        }
+        at = Some(page.cursor);
+        if !page.more {
+            if let Some(anew) = anew {
+                one.verifier.revocations().replace_with(anew);
+                one.verifier.counters().resets.add();
+            }
+            *cursor = at;
+            heard(one, page.as_of);
+            return Ok(());
+        }
+    }
+    Err(Failure::TooLong)
+}
+
+/// Takes what comes, for as long as it comes.
+async fn stream(one: &Followed, feed: &str, cursor: &mut Option<String>) -> End {
+    let path =
+        cursor.as_deref().map_or_else(|| feed.to_owned(), |at| format!("{feed}?since={}", escaped(at)));
+    let mut body = match one.client.open(&path).await {
+        Ok(body) => body,
+        Err(failure) => return End::None(failure),
+    };
+    let mut parser = Parser::default();
+    let mut began = false;
+    loop {
+        let frame = match timeout(if began { SILENCE } else { FIRST_WORD }, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => return End::Broken(Failure::Unreachable(error.to_string())),
+            Ok(None) => return End::Broken(Failure::Unreachable("the stream ended".to_owned())),
+            Err(_) if began => return End::Broken(Failure::TimedOut),
+            Err(_) => return End::None(Failure::TimedOut),
+        };
+        let Some(bytes) = frame.data_ref() else { continue };
+        let Ok(events) = parser.push(bytes) else { return End::Broken(Failure::TooLong) };
+        for event in events {
+            if !std::mem::replace(&mut began, true) {
+                one.verifier.counters().streams.add();
+            }
+            match take(one, event, cursor) {
+                Ok(true) => {}
+                Ok(false) => return End::Reset,
+                Err(failure) => return End::Broken(failure),
+            }
+        }
+    }
+}
+
+/// Whether the set so far still counts.
+fn take(one: &Followed, event: Event, cursor: &mut Option<String>) -> Result<bool, Failure> {
+    let unusable = |_| Failure::Unusable("an event of another form");
+    match &*event.name {
+        "revoked" => {
+            let entry: Entry = serde_json::from_str(&event.data).map_err(unusable)?;
+            one.verifier.counters().revocations.add();
+            entry.put(one.verifier.revocations());
+        }
+        "alive" => {
+            let alive: Alive = serde_json::from_str(&event.data).map_err(unusable)?;
+            heard(one, alive.as_of);
+        }
+        "reset" => return Ok(false),
+        _ => {}
+    }
+    // After what it tells is done: who stops in between asks for it again.
+    if event.id.is_some() {
+        *cursor = event.id;
+    }
+    Ok(true)
+}
+
+impl Entry {
+    fn put(&self, set: &Revocations) {
+        match self {
+            Self::Status { uri, idx, until } => set.insert(uri, *idx, *until),
+            Self::Key { kid, until } => set.insert_key(kid, *until),
+        }
+    }
+}
+
+/// A clock that is ahead buys no freshness.
+fn heard(one: &Followed, as_of: u64) {
+    let now = now();
+    one.verifier.heard(as_of.min(now));
+    one.verifier.revocations().forget_expired(i64::try_from(now).unwrap_or(i64::MAX));
+}
+
+/// A cursor is opaque: whatever it is made of, it stays one value of the query.
+fn escaped(cursor: &str) -> String {
+    let mut text = String::new();
+    for byte in cursor.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+/// Between one and one and a half times as long, so that many followers do not come back at once.
+fn jittered(wait: Duration) -> Duration {
+    let part = u32::try_from(RandomState::new().hash_one(0) % 512).unwrap_or(0);
+    wait + wait * part / 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_and_waits_keep_their_form() {
+        assert_eq!(escaped("0a-B_~."), "0a-B_~.");
+        assert_eq!(escaped("a&b=c d\r\né"), "a%26b%3Dc%20d%0D%0A%C3%A9");
+        for _ in 0..100 {
+            let waited = jittered(Duration::from_millis(1000)).as_millis();
+            assert!((1000..1500).contains(&waited), "{waited}");
+        }
+    }
+
+    #[test]
+    fn entries_are_of_two_kinds() {
+        let page =
+            r#"{"cursor":"c","as_of":7,"entries":[{"uri":"u","idx":3,"until":9},{"kid":"k","until":9}]}"#;
+        let page: Page = serde_json::from_str(page).unwrap();
+        let set = Revocations::new();
+        page.entries.iter().for_each(|entry| entry.put(&set));
+        assert!(set.contains("u", 3) && set.contains_key("k") && !page.reset && !page.more);
+    }
+}
