@@ -45,6 +45,13 @@ impl Limit {
         longest_delay: Duration::from_secs(60),
         forgive_every: Duration::from_secs(2),
     };
+    /// For mails to one mailbox that nobody signed in has asked for: its owner hears of it, and is not flooded.
+    pub const MAIL: Self = Self {
+        free: 3,
+        first_delay: Duration::from_secs(600),
+        longest_delay: Duration::from_secs(86_400),
+        forgive_every: Duration::from_secs(3_600),
+    };
 }
 
 /// The state behind a key; absent is the default.

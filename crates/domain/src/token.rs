@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::Policy;
+use crate::login::Delivery;
 use crate::session::{FIRST_PARTY, Session};
 use crate::status::LIST_SIZE;
 use crate::{Timestamp, User};
@@ -130,6 +131,8 @@ pub struct Mint<'a> {
     pub status_uri: &'a str,
     pub status_index: u64,
     pub jti: &'a str,
+    /// How the token is handed over.
+    pub delivery: Delivery,
     pub now: Timestamp,
 }
 
@@ -142,10 +145,13 @@ impl<'a> Token<'a> {
             at,
             sub: user.id.to_string(),
             sid: session.id.to_string(),
-            scope: effective_scope(&session.scope, user),
+            scope: effective_scope(&session.scope, user, at.delivery),
             permissions: permissions(user, policy),
-            // No token outlives its session.
-            exp: access_until(policy, at.now).secs().min(session.expires_at.secs()),
+            // No token outlives its session, be it idle or old.
+            exp: access_until(policy, at.now)
+                .secs()
+                .min(session.idle_until.secs())
+                .min(session.expires_at.secs()),
         }
     }
 
@@ -170,6 +176,12 @@ impl<'a> Token<'a> {
             status: Status { status_list: StatusRef { idx: self.at.status_index, uri: self.at.status_uri } },
             custom: &self.user.claims,
         }
+    }
+
+    /// Its `scope` (RFC 9068 §2.2.3).
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        &self.scope
     }
 
     /// Seconds until it expires: `expires_in` (RFC 6749 §5.1) and the cookie's Max-Age.
@@ -198,12 +210,18 @@ pub fn permissions(user: &User, policy: &Policy) -> Option<Vec<String>> {
     Some(union.into_iter().cloned().collect())
 }
 
-/// What is left of a session's scope: `admin` goes with the role.
+/// What a token carries of its session's scope: `admin` goes with the role, and a token in a cookie, which sibling
+/// applications receive as well, manages nothing.
 #[must_use]
-pub fn effective_scope(scope: &str, user: &User) -> String {
+pub fn effective_scope(scope: &str, user: &User, delivery: Delivery) -> String {
     let is_admin = user.has_role(ROLE_ADMIN);
-    let kept: Vec<&str> =
-        scope.split(' ').filter(|s| !s.is_empty() && (is_admin || *s != SCOPE_ADMIN)).collect();
+    let in_cookie = delivery == Delivery::Cookie;
+    let stays = |scope: &&str| match *scope {
+        SCOPE_ADMIN => is_admin && !in_cookie,
+        SCOPE_ACCOUNT => !in_cookie,
+        other => !other.is_empty(),
+    };
+    let kept: Vec<&str> = scope.split(' ').filter(stays).collect();
     kept.join(" ")
 }
 
@@ -382,6 +400,7 @@ mod tests {
             status_uri: "https://auth.example.com/auth/status/0",
             status_index: 4711,
             jti: "j",
+            delivery: Delivery::Body,
             now: NOW,
         }
     }
@@ -439,17 +458,21 @@ mod tests {
         assert_eq!(serde_json::to_value(token.claims()).unwrap()["aud"], json!(several));
     }
 
-    /// Attack 105: nothing outlives the session's absolute end.
+    /// Attack 105: nothing outlives the session's end, be it idle or old.
     #[test]
     fn no_token_outlives_its_session() {
         let (user, policy) = (user(), policy());
         for (left, expected) in
             [(1_000_000, 600), (600_000, 600), (599_000, 599), (1_500, 1), (0, 0), (-5_000, 0)]
         {
-            let session = Session { expires_at: Timestamp(1_800_000_000_000 + left), ..session() };
-            let token = Token::new(&user, &session, &policy, mint(&[]));
-            assert_eq!(token.expires_in(), expected, "{left} ms left");
-            assert!(Timestamp::from_secs(token.claims().exp) <= access_until(&policy, NOW));
+            let end = Timestamp(1_800_000_000_000 + left);
+            let old = Session { expires_at: end, ..session() };
+            let idle = Session { idle_until: end, ..session() };
+            for session in [old, idle] {
+                let token = Token::new(&user, &session, &policy, mint(&[]));
+                assert_eq!(token.expires_in(), expected, "{left} ms left");
+                assert!(Timestamp::from_secs(token.claims().exp) <= access_until(&policy, NOW));
+            }
         }
     }
 
@@ -457,16 +480,17 @@ mod tests {
     fn scopes() {
         let admin = user();
         let other = User { roles: vec![role("editor")], ..user() };
-        for (scope, to_admin, to_other) in [
-            ("", "", ""),
-            ("account", "account", "account"),
-            ("admin", "admin", ""),
-            ("account admin", "account admin", "account"),
-            ("admin openid admin", "admin openid admin", "openid"),
-            ("administrator", "administrator", "administrator"),
+        for (scope, to_admin, to_other, in_cookie) in [
+            ("", "", "", ""),
+            ("account", "account", "account", ""),
+            ("admin", "admin", "", ""),
+            ("account admin", "account admin", "account", ""),
+            ("admin openid admin", "admin openid admin", "openid", "openid"),
+            ("administrator", "administrator", "administrator", "administrator"),
         ] {
-            assert_eq!(effective_scope(scope, &admin), to_admin);
-            assert_eq!(effective_scope(scope, &other), to_other);
+            assert_eq!(effective_scope(scope, &admin, Delivery::Body), to_admin);
+            assert_eq!(effective_scope(scope, &other, Delivery::Body), to_other);
+            assert_eq!(effective_scope(scope, &admin, Delivery::Cookie), in_cookie);
         }
     }
 
@@ -563,9 +587,11 @@ mod tests {
             status_uri: &status_uri,
             status_index: LIST_SIZE - 1,
             jti: "0192f0c1-2b3c-7d4e-8f5a-6b7c8d9e0f1a",
+            delivery: Delivery::Body,
             now: Timestamp(9_999_999_000_000),
         };
-        let session = Session { expires_at: Timestamp(i64::MAX), ..session() };
+        let end = Timestamp(i64::MAX);
+        let session = Session { idle_until: end, expires_at: end, ..session() };
         let token = Token::new(&user, &session, &policy, mint);
         let length = estimated_len(&token.claims(), "ES256", 4000, 64);
         assert!(length <= reckoned && reckoned - length < 8, "{length} {reckoned}");

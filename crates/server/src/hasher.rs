@@ -225,6 +225,16 @@ impl Hasher {
         state.queue.len() + state.running
     }
 
+    /// Whether a hash that is asked for now would be made: to be asked before a try is counted, since one that
+    /// is turned away was no guess.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn ready(&self) -> Result<(), Busy> {
+        let shared = &self.0.shared;
+        shared.admit(&mut shared.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     async fn run(
         &self,
         password: &Password,
@@ -237,24 +247,32 @@ impl Hasher {
         let (answer, answered) = oneshot::channel();
         {
             let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-            // Callers who went away meanwhile must not keep others out.
-            let wait = |state: &State| {
-                let ahead = u64::try_from(state.queue.len() / shared.threads).unwrap_or(u64::MAX);
-                Duration::from_micros(ahead.saturating_mul(state.hash_micros))
-            };
-            if wait(&state) >= LONGEST_WAIT {
-                state.queue.retain(|job| !job.answer.is_closed());
-            }
-            let waiting = wait(&state);
-            if waiting >= LONGEST_WAIT {
-                return Err(Busy { retry_after: Duration::from_secs(waiting.as_secs().max(1)) });
-            }
+            shared.admit(&mut state)?;
             let password = Zeroizing::new(password.as_bytes().to_vec());
             state.queue.push_back(Job { password, algorithm, version, params, salt, answer });
         }
         shared.work.notify_one();
         // A thread drops the sender where the hash failed or the hasher closes.
         answered.await.map_err(|_| Busy { retry_after: Duration::from_secs(1) })
+    }
+}
+
+impl Shared {
+    /// Whether there is room for one more.
+    fn admit(&self, state: &mut State) -> Result<(), Busy> {
+        let wait = |state: &State| {
+            let ahead = u64::try_from(state.queue.len() / self.threads).unwrap_or(u64::MAX);
+            Duration::from_micros(ahead.saturating_mul(state.hash_micros))
+        };
+        if wait(state) >= LONGEST_WAIT {
+            // Callers who went away meanwhile must not keep others out.
+            state.queue.retain(|job| !job.answer.is_closed());
+        }
+        let waiting = wait(state);
+        if waiting >= LONGEST_WAIT {
+            return Err(Busy { retry_after: Duration::from_secs(waiting.as_secs().max(1)) });
+        }
+        Ok(())
     }
 }
 

@@ -3,17 +3,25 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jotgate_domain::refresh_token::{Handle, RefreshToken};
-use jotgate_domain::token::{Mint, Token};
+use jotgate_domain::token::{Mint, Shape, Token, signature_len};
 use jotgate_domain::{Session, Timestamp, User};
 use zeroize::Zeroizing;
 
-use super::{App, Fault};
+use super::{App, Delivery, Fault};
+use crate::config::{Config, Origin};
+
+/// Bytes of a `kid`: a SHA-256 thumbprint in base64url (RFC 7638).
+const KID_LEN: usize = 43;
+/// Bits of an RSA key that this server makes.
+const RSA_BITS: usize = 2048;
 
 /// A pair of tokens that was just made, and what it stands for.
 pub struct Grant {
     pub access_token: Zeroizing<String>,
     /// Seconds.
     pub expires_in: u64,
+    /// Of the access token; it may be less than the session's.
+    pub scope: String,
     pub refresh_token: RefreshToken,
     /// Seconds until the session's idle or absolute end, whichever is first.
     pub session_expires_in: u64,
@@ -36,10 +44,11 @@ impl App {
         session: Session,
         user: User,
         handle: &Handle,
+        delivery: Delivery,
         now: Timestamp,
     ) -> Result<Grant, Fault> {
         let generation = session.refresh.generation;
-        self.grant_generation(session, user, handle, generation, now)
+        self.grant_generation(session, user, handle, generation, delivery, now)
     }
 
     /// Signs an access token of this session, and mints its refresh token of `generation`.
@@ -49,6 +58,7 @@ impl App {
         user: User,
         handle: &Handle,
         generation: u32,
+        delivery: Delivery,
         now: Timestamp,
     ) -> Result<Grant, Fault> {
         let number = session
@@ -63,21 +73,43 @@ impl App {
             status_uri: &uri,
             status_index: position.index,
             jti: &jti,
+            delivery,
             now,
         };
-        let (access_token, expires_in) = {
+        let (access_token, expires_in, scope) = {
             let token = Token::new(&user, &session, &self.config.policy, mint);
-            (self.keys.current().sign(&token.claims())?, token.expires_in())
+            (self.keys.current().sign(&token.claims())?, token.expires_in(), token.scope().to_owned())
         };
         let session_until = session.idle_until.min(session.expires_at);
         Ok(Grant {
             access_token: Zeroizing::new(access_token),
             expires_in,
+            scope,
             refresh_token: self.refresh_keys.mint(handle, generation),
             session_expires_in: session_until.since(now).as_secs(),
             session,
             user,
             device: None,
         })
+    }
+}
+
+/// What the size of an installation's tokens depends on.
+pub(super) fn shape(config: &Config, issuer: &Origin) -> Shape {
+    let algorithm = config.token.algorithm.name();
+    // The longer of the prefixes that the cookie can have.
+    let prefix = if issuer.https { "__Secure-".len() } else { 0 };
+    let issuer = issuer.to_string();
+    Shape {
+        audience: match config.token.audience.as_slice() {
+            [] => vec![issuer.clone()],
+            named => named.to_vec(),
+        },
+        algorithm: algorithm.to_owned(),
+        signature_len: signature_len(algorithm, RSA_BITS),
+        kid_len: KID_LEN,
+        status_uri: format!("{issuer}/auth/status/{}", u32::MAX),
+        cookie_name_len: prefix + config.cookie.name.len(),
+        issuer,
     }
 }

@@ -14,8 +14,10 @@ use jotgate_domain::password::Password;
 use jotgate_domain::refresh_token::Handle;
 use jotgate_domain::store::{Attempt, Lookup, StoreError};
 use jotgate_domain::throttle::{BucketKey, Counted, Limit, Verdict};
+use jotgate_domain::token::{TooLarge, check_size};
 use jotgate_domain::{Session, SessionId, User};
 
+use super::grant::shape;
 use super::{App, Fault, Grant, TRIES, Visitor};
 
 pub use jotgate_domain::login::Delivery;
@@ -48,6 +50,8 @@ pub enum LoginError {
     InvalidCredentials,
     /// 400: longer than any password can be; told before any work.
     PasswordTooLong,
+    /// 422: the configuration grew, and the token of these roles fits no cookie any more. No session was begun.
+    TooLarge(TooLarge),
     Fault(Fault),
 }
 
@@ -62,6 +66,7 @@ impl App {
     /// [`LoginError`].
     pub async fn login(&self, visitor: &Visitor, form: LoginForm<'_>) -> Result<Grant, LoginError> {
         let password = Password::typed(form.password).map_err(|_| LoginError::PasswordTooLong)?;
+        self.hasher.ready()?;
         let now = self.now();
         if let Verdict::Refused { retry_after } = self.addresses.take(&visitor.network, now) {
             return Err(Fault::Throttled { retry_after }.into());
@@ -90,6 +95,10 @@ impl App {
                     return Err(LoginError::InvalidCredentials);
                 }
             };
+            if form.delivery == Delivery::Cookie {
+                check_size(allowed.user(), &self.config.policy, &shape(&self.config, &self.issuer))
+                    .map_err(LoginError::TooLarge)?;
+            }
             let outdated = checked.as_deref().is_some_and(|phc| self.hasher.is_outdated(phc));
             if outdated && rehashed.is_none() {
                 rehashed = Some(self.hasher.hash(&password, self.edge.random()?).await?);
@@ -141,7 +150,7 @@ impl App {
         };
         let session = Session { status: applied.status.first().copied(), ..session };
         let device = self.device_for(form.delivery, user)?;
-        Ok(Some(Grant { device, ..self.grant(session, user.clone(), &handle, now)? }))
+        Ok(Some(Grant { device, ..self.grant(session, user.clone(), &handle, form.delivery, now)? }))
     }
 
     /// Which bucket this login is counted in: the account's, one whichever of its names was typed; or that of the

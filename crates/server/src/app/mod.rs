@@ -66,6 +66,7 @@ pub struct App {
     pub feed: feed::Feed,
     status_lists: status_list::StatusLists,
     addresses: addresses::Addresses,
+    mails: addresses::Addresses,
     past_cookie_domains: Vec<String>,
     buckets: BucketKeys,
     device_key: aws_lc_rs::hmac::Key,

@@ -12,10 +12,11 @@ use jotgate_domain::master::Purpose;
 use jotgate_domain::refresh_token::RefreshKeys;
 use jotgate_domain::status::Permutation;
 use jotgate_domain::store::{Change, Store, StoreError};
-use jotgate_domain::throttle::BucketKeys;
+use jotgate_domain::throttle::{BucketKeys, Limit};
 use jotgate_jose::Policy;
 use jotgate_verify::Verifier;
 
+use super::addresses::Addresses;
 use super::feed::{Feed, Positions};
 use super::keys::{Keys, OpenKeyError};
 use super::status_list::StatusLists;
@@ -134,7 +135,8 @@ impl App {
             positions: Positions::new(Permutation::new(&master.derive(Purpose::Status))),
             feed: Feed::new(u64::from_le_bytes(edge.random().map_err(Fault::from)?), edge.now()),
             status_lists: StatusLists::default(),
-            addresses: super::addresses::Addresses::default(),
+            addresses: Addresses::new(Limit::ADDRESS),
+            mails: Addresses::new(Limit::MAIL),
             buckets: BucketKeys::new(&master.derive(Purpose::Throttle)),
             device_key: hmac::Key::new(hmac::HMAC_SHA256, master.derive(Purpose::Devices).as_slice()),
             form_secret: master.derive(Purpose::Forms),

@@ -14,11 +14,12 @@ use jotgate_domain::key::{self, State, StoredKey};
 use jotgate_domain::name::{Canonical, Email, NameError, RoleName, Username};
 use jotgate_domain::password::PasswordError;
 use jotgate_domain::store::{Applied, AuditQuery, Change, Lookup, Store, StoreError, Unique};
-use jotgate_domain::token::{Shape, check_size, signature_len};
+use jotgate_domain::token::check_size;
 use jotgate_domain::{Session, SessionId, Timestamp, User, UserId};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::grant::shape;
 use super::keys::{self, OpenKeyError};
 use super::{Fault, OpenError, TRIES, password};
 use crate::config::{Config, DatabaseUrl, Origin};
@@ -26,11 +27,6 @@ use crate::edge::Edge;
 use crate::hasher::{Hasher, Phc, PhcError};
 use crate::seal::{Sealer, open_master_key};
 use crate::store::{Sqlite, make_private_dir};
-
-/// Bytes of a `kid`: a SHA-256 thumbprint in base64url (RFC 7638).
-const KID_LEN: usize = 43;
-/// Bits of an RSA key that this server makes.
-const RSA_BITS: usize = 2048;
 
 /// An installation as the operator's program opens it.
 #[derive(Debug)]
@@ -225,7 +221,7 @@ impl Operator {
             disabled_at: None,
             version: 1,
         };
-        check_size(&user, &self.config.policy, &self.shape())
+        check_size(&user, &self.config.policy, &shape(&self.config, &self.issuer))
             .map_err(AccountError::from)
             .map_err(OperatorError::Account)?;
         Ok(user)
@@ -317,7 +313,7 @@ impl Operator {
         name: &str,
         value: Option<&Value>,
     ) -> Result<Done, OperatorError> {
-        let shape = self.shape();
+        let shape = shape(&self.config, &self.issuer);
         self.edit(who, |user, by| account::set_claim(user, name, value, &self.config.policy, &shape, by))
             .await
     }
@@ -338,7 +334,7 @@ impl Operator {
     /// [`OperatorError`].
     pub async fn grant(&self, who: &str, role: &str) -> Result<Done, OperatorError> {
         let role = RoleName::parse(role).map_err(|_| OperatorError::Role(role.to_owned()))?;
-        let shape = self.shape();
+        let shape = shape(&self.config, &self.issuer);
         self.edit(who, |user, by| account::grant_role(user, &role, &self.config.policy, &shape, by)).await
     }
 
@@ -543,26 +539,6 @@ impl Operator {
             }
         };
         Ok(hasher.hash(&chosen, self.edge.random()?).await?)
-    }
-
-    /// What the size of this installation's tokens depends on.
-    fn shape(&self) -> Shape {
-        let issuer = self.issuer.to_string();
-        let algorithm = self.config.token.algorithm.name();
-        // The longer of the prefixes that the cookie can have.
-        let prefix = if self.issuer.https { "__Secure-".len() } else { 0 };
-        Shape {
-            audience: match self.config.token.audience.as_slice() {
-                [] => vec![issuer.clone()],
-                named => named.to_vec(),
-            },
-            algorithm: algorithm.to_owned(),
-            signature_len: signature_len(algorithm, RSA_BITS),
-            kid_len: KID_LEN,
-            status_uri: format!("{issuer}/auth/status/{}", u32::MAX),
-            cookie_name_len: prefix + self.config.cookie.name.len(),
-            issuer,
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use jotgate_domain::{Session, User};
 
 use crate::config::Origin;
 
-use super::{App, Delivery, Fault, Grant, SignedIn, Visitor};
+use super::{App, Delivery, Fault, Grant, SignedIn, TRIES, Visitor};
 
 /// Why a password was not changed.
 #[derive(Debug)]
@@ -62,37 +62,47 @@ impl App {
             .map_err(ChangePasswordError::Password)?;
         let current = Password::typed(current).map_err(|_| ChangePasswordError::WrongPassword)?;
 
+        self.hasher.ready()?;
         let bucket = self.own_bucket(&user);
         let attempt = Attempt { bucket, limit: Limit::ACCOUNT, lookup: Lookup::Id(user.id), now: self.now() };
         let attempted = self.store.attempt(attempt).await?;
         if let Verdict::Refused { retry_after } = attempted.verdict {
             return Err(Fault::Throttled { retry_after }.into());
         }
-        let Some(user) = attempted.user.filter(User::is_active) else {
+        let Some(mut user) = attempted.user.filter(User::is_active) else {
             return Err(ChangePasswordError::SessionEnded);
         };
-        if !self.hasher.verify(&current, user.password_hash.as_deref()).await? {
+        let shown = user.password_hash.clone();
+        if !self.hasher.verify(&current, shown.as_deref()).await? {
             return Err(ChangePasswordError::WrongPassword);
         }
         let hash = self.hasher.hash(&new, self.edge.random()?).await?;
 
-        let now = self.now();
-        let handle = Handle::new(self.edge.random()?);
-        let by = By { actor: Actor::User(user.id), at: now, address: visitor.address.clone() };
-        let changed =
-            account::change_password(&user, &session, hash, handle.hash(), &self.config.policy, &by);
-        let mut changes = changed.edited.changes;
-        changes.push(Change::ClearThrottle(bucket));
-        let applied = match self.apply(changes, changed.edited.expect).await {
-            Ok(applied) => applied,
-            // Whatever changed (another new password, a logout, a disabled account), asking again is right.
-            Err(StoreError::Conflict) => return Err(ChangePasswordError::SessionEnded),
-            Err(error) => return Err(error.into()),
-        };
-        let session = Session { status: applied.status.first().copied(), ..changed.session };
-        let user = changed.edited.user;
-        let device = self.device_for(delivery, &user)?;
-        Ok(Grant { device, ..self.grant(session, user, &handle, now)? })
+        for _ in 0..TRIES {
+            let now = self.now();
+            let handle = Handle::new(self.edge.random()?);
+            let by = By { actor: Actor::User(user.id), at: now, address: visitor.address.clone() };
+            let policy = &self.config.policy;
+            let changed = account::change_password(&user, &session, hash.clone(), handle.hash(), policy, &by);
+            let mut changes = changed.edited.changes;
+            changes.push(Change::ClearThrottle(bucket));
+            match self.apply(changes, changed.edited.expect).await {
+                Ok(applied) => {
+                    let session = Session { status: applied.status.first().copied(), ..changed.session };
+                    let user = changed.edited.user;
+                    let device = self.device_for(delivery, &user)?;
+                    return Ok(Grant { device, ..self.grant(session, user, &handle, delivery, now)? });
+                }
+                // Another password, a logout, a disabled account: then what was shown proves nothing any more. A
+                // role or an address that changed is no reason to refuse.
+                Err(StoreError::Conflict) => match self.load(session.id).await? {
+                    Some(found) if found.user.password_hash == shown => user = found.user,
+                    _ => return Err(ChangePasswordError::SessionEnded),
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Fault::from(StoreError::Conflict).into())
     }
 }
 

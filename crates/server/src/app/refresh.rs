@@ -4,7 +4,7 @@ use jotgate_domain::refresh::{Decision, Outcome, Request, decide};
 use jotgate_domain::session::FIRST_PARTY;
 use jotgate_domain::token::access_until;
 
-use super::{App, Fault, Grant, SignedIn, Visitor};
+use super::{App, Delivery, Fault, Grant, SignedIn, Visitor};
 
 /// Why a refresh was refused.
 #[derive(Debug)]
@@ -33,7 +33,12 @@ impl<F: Into<Fault>> From<F> for RefreshError {
 impl App {
     /// # Errors
     /// [`RefreshError`].
-    pub async fn refresh(&self, visitor: &Visitor, token: &str) -> Result<Grant, RefreshError> {
+    pub async fn refresh(
+        &self,
+        visitor: &Visitor,
+        token: &str,
+        delivery: Delivery,
+    ) -> Result<Grant, RefreshError> {
         let presented = self.refresh_keys.parse(token).map_err(|_| RefreshError::Invalid)?;
         let now = self.now();
         let policy = &self.config.policy;
@@ -54,6 +59,7 @@ impl App {
                 granted.user,
                 &presented.handle,
                 granted.generation,
+                delivery,
                 now,
             )?),
             Outcome::Reused { revoked, .. } => {

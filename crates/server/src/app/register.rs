@@ -60,6 +60,7 @@ impl App {
             .chosen_password(form.password, &username, email.as_ref())
             .map_err(RegisterError::Password)?;
 
+        self.hasher.ready()?;
         if let Verdict::Refused { retry_after } = self.addresses.take(&visitor.network, self.now()) {
             return Err(Fault::Throttled { retry_after }.into());
         }
@@ -89,8 +90,12 @@ impl App {
                 .map_err(|_| RegisterError::Taken)?;
             match self.apply(registered.changes, Vec::new()).await {
                 Ok(_) => {
-                    if let (Some(Mail::EmailInUse { .. }), Some(owner)) = (registered.mail, &by_email) {
-                        mail::address_in_use(self, owner)?;
+                    if let (Some(Mail::EmailInUse { to, .. }), Some(owner)) = (registered.mail, &by_email)
+                        && self.mails.take(to.canonical().as_str(), now) == Verdict::Granted
+                        && let Err(error) = mail::address_in_use(self, owner)
+                    {
+                        // The caller is not told that there would have been one.
+                        tracing::error!(%error, "a mail could not be written");
                     }
                     return Ok(registered.user);
                 }

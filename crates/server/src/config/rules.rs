@@ -145,7 +145,7 @@ pub(super) static RULES: &[Rule] = &[
         let policy = &config.policy;
         (policy.idle_ttl < policy.access_ttl).then(|| {
             format!(
-                "{} is shorter than token.access_ttl, {}: whoever still holds an access token is not idle",
+                "{} is shorter than token.access_ttl, {}: no access token lives longer than an unused session",
                 print_duration(policy.idle_ttl),
                 print_duration(policy.access_ttl)
             )

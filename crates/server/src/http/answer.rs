@@ -39,7 +39,7 @@ pub(super) fn tokens(server: &Server, grant: &Grant, delivery: Delivery) -> Resu
         token_type: "Bearer",
         expires_in: grant.expires_in,
         refresh_token: in_body.then(|| grant.refresh_token.expose()),
-        scope: &grant.session.scope,
+        scope: &grant.scope,
         session_id: grant.session.id,
         user: UserView::of(&grant.user),
     };

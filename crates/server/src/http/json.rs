@@ -18,10 +18,12 @@ use super::error::{ApiError, Code};
 /// The most members that all objects of a body may have together: more is an attack on maps, not a request.
 const MOST_MEMBERS: usize = 256;
 
+const NOT_THE_FORM: &str = "The body has not the form that is expected here.";
+
 /// A JSON body as `T`, at most `CAP` bytes.
 ///
 /// Refuses: another content type or charset than UTF-8, a compressed body (415); more than `CAP` bytes (413);
-/// what is not JSON, a repeated member anywhere, nesting beyond 128, more than 256 members, a missing member or
+/// what is not a JSON object, a repeated member anywhere, nesting beyond 128, more than 256 members, a missing member or
 /// one of a wrong type (400 `invalid_request`, naming the member). Unknown members are ignored.
 ///
 /// `Option<Json<T>>` is none where there is no body.
@@ -87,13 +89,17 @@ async fn read<T: DeserializeOwned, const CAP: usize>(
 /// 400 `invalid_request`.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
     scan(text).map_err(|error| refusal_of(&error))?;
+    // A struct would be read from a list as well, in the order of its fields.
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::new(Code::InvalidRequest).detail(NOT_THE_FORM));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let detail = match missing_member(&error.inner().to_string()) {
             Some(name) => format!("The member \"{name}\" is missing."),
             None if is_plain(&path) => format!("The member \"{path}\" has a wrong type or value."),
-            None => "The body has not the form that is expected here.".to_owned(),
+            None => NOT_THE_FORM.to_owned(),
         };
         ApiError::new(Code::InvalidRequest).detail(detail)
     })

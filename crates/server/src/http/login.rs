@@ -20,12 +20,25 @@ pub(super) struct Form {
     scope: Option<String>,
 }
 
+/// Read from a string and nothing else: an enum would be read from `{"cookie": null}` as well.
 #[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 enum DeliveryName {
     #[default]
     Body,
     Cookie,
+}
+
+impl TryFrom<String> for DeliveryName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "body" => Ok(Self::Body),
+            "cookie" => Ok(Self::Cookie),
+            _ => Err("body or cookie"),
+        }
+    }
 }
 
 pub(super) async fn post(
@@ -63,6 +76,7 @@ impl From<LoginError> for ApiError {
             LoginError::PasswordTooLong => {
                 Self::new(Code::InvalidRequest).detail("The password is longer than any password can be.")
             }
+            LoginError::TooLarge(why) => Self::new(Code::TooManyRoles).log(why),
             LoginError::Fault(fault) => fault.into(),
         }
     }

@@ -30,8 +30,8 @@ struct Leaving {
     manages: bool,
 }
 
-/// Ending one's own session needs no more than any token of it, whatever its generation; by cookie it always
-/// succeeds, since what is over already is what was asked for.
+/// Ending one's own session needs no more than any token of it, whatever its generation; by cookie that always
+/// succeeds, since what is over already is what was asked for. Ending all needs a session that is not over.
 pub(super) async fn post(
     State(server): State<Server>,
     visitor: Visitor,
@@ -56,8 +56,13 @@ pub(super) async fn post(
         }
         (None, Credential::None) => return Err(Code::Unauthenticated.into()),
     };
-    if let Some(leaving) = leaving {
-        end(&server, &visitor, &leaving, form.all).await?;
+    match leaving {
+        Some(leaving) => end(&server, &visitor, &leaving, form.all).await?,
+        // Whose the others are, a session that is over does not say: they go on.
+        None if form.all => {
+            return Err(ApiError::new(Code::Unauthenticated).cookies(server.site().cookies.clear()));
+        }
+        None => {}
     }
     Ok(response)
 }

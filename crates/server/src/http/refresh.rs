@@ -34,7 +34,7 @@ pub(super) async fn post(
                 .detail("There is no refresh token, neither in the body nor in the session cookie."));
         }
     };
-    let grant = server.app().refresh(&visitor, token).await?;
+    let grant = server.app().refresh(&visitor, token, delivery).await?;
     answer::tokens(&server, &grant, delivery)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -27,10 +28,10 @@ pub(super) async fn list(State(server): State<Server>, manager: Manager) -> Resu
 pub(super) async fn delete_one(
     State(server): State<Server>,
     visitor: Visitor,
-    Path(id): Path<String>,
     manager: Manager,
+    id: Result<Path<SessionId>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    let id: SessionId = id.parse().map_err(|_| ApiError::new(Code::NotFound))?;
+    let Path(id) = id.map_err(|_| ApiError::new(Code::NotFound))?;
     let user = manager.signed_in.user.id;
     if !server.app().end_session(&visitor, user, id, Action::SessionRevoked).await? {
         return Err(Code::NotFound.into());

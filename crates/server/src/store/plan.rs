@@ -4,7 +4,7 @@
 //! under a compare-and-set (PostgreSQL).
 
 use jotgate_domain::audit::{Action, Actor, Event};
-use jotgate_domain::refresh::{Decision, Request, decide};
+use jotgate_domain::refresh::{Decision, GRACE_MAX, Request, decide};
 use jotgate_domain::{Session, Timestamp, User};
 
 /// From where the counter was last moved: what a repeat is compared with.
@@ -21,9 +21,9 @@ pub(super) struct LastUse {
 pub(super) enum Plan {
     /// Nothing; the answer is [`jotgate_domain::refresh::Outcome::Invalid`].
     Invalid,
-    /// Hand out `generation`. Written are a fresh status entry where the session has none, and the event with
-    /// its mark ([`LastUse::elsewhere_at`]) where there is one.
-    Repeat { generation: u32, event: Option<Event> },
+    /// Hand out `generation`. Where there is `access_until` it is written, with a fresh status entry where the
+    /// session has none; and the event with its mark ([`LastUse::elsewhere_at`]) where there is one.
+    Repeat { generation: u32, access_until: Option<Timestamp>, event: Option<Event> },
     /// Replace the session's row by this one, with a fresh status entry where it has none; hand out its
     /// generation.
     Move { session: Box<Session>, event: Option<Event> },
@@ -55,7 +55,10 @@ pub(super) fn plan(session: &Session, user: &User, last: &LastUse, request: &Req
                 let detail = format!("generation {presented}, first used from {}", last.address);
                 told(Action::RefreshRepeatedElsewhere, Actor::User(user.id), detail)
             });
-            Plan::Repeat { generation, event }
+            // `token.access_ttl` may have been raised since: its revocation is to be remembered for as long.
+            let far = request.access_until > session.access_until.plus(GRACE_MAX);
+            let access_until = (session.status.is_none() || far).then_some(request.access_until);
+            Plan::Repeat { generation, access_until, event }
         }
         Decision::Rotate(state) => Plan::Move { session: moved(session, state, request), event: None },
         Decision::Sibling(state) => {

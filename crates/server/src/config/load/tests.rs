@@ -343,7 +343,7 @@ fn lifetimes_fit_each_other() {
     assert_snapshot!(refused("token.access_ttl = \"2d\""), @r#"token.access_ttl (jotgate.toml:1): expected a duration such as 10m or 14d (units s, m, h, d), from 1s to 1d, got "2d""#);
     assert_snapshot!(warnings("token.access_ttl = \"2h\"\nsession.idle_ttl = \"1h\"").join("\n"), @"
     token.access_ttl (jotgate.toml:1): 2h is long: an application that does not follow revocations accepts a stolen token until it ends
-    session.idle_ttl (jotgate.toml:2): 1h is shorter than token.access_ttl, 2h: whoever still holds an access token is not idle
+    session.idle_ttl (jotgate.toml:2): 1h is shorter than token.access_ttl, 2h: no access token lives longer than an unused session
     ");
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::header::HeaderValue;
 
-use crate::app::{Holder, RefreshError, SignedIn, Visitor};
+use crate::app::{Delivery, Holder, RefreshError, SignedIn, Visitor};
 use crate::http::answer;
 use crate::http::auth::Claims;
 use crate::http::cookies::Sent;
@@ -44,7 +44,7 @@ pub(super) async fn find(
         return Ok(Some(Here { signed_in, cookies: Vec::new(), may_go_back: false }));
     }
     let used_at = signed_in.session.last_used_at;
-    match server.app().refresh(visitor, token).await {
+    match server.app().refresh(visitor, token, Delivery::Cookie).await {
         Ok(grant) => {
             let cookies = answer::cookies(server, &grant)?;
             let may_go_back = server.app().now() >= used_at.plus(CIRCLE);

@@ -11,7 +11,7 @@ use super::here::{self, Here};
 use super::page::{self, Page};
 use crate::app::{Delivery, LoginError, LoginForm, Visitor};
 use crate::http::answer;
-use crate::http::error::{ApiError, PageError};
+use crate::http::error::{ApiError, Code, PageError};
 use crate::http::form::Form;
 use crate::server::Server;
 use crate::ui::{ContinuePage, FormError, LoginPage};
@@ -106,6 +106,7 @@ fn message(error: &LoginError) -> String {
              in the password."
                 .to_owned()
         }
+        LoginError::TooLarge(_) => Code::TooManyRoles.detail().to_owned(),
         LoginError::Fault(fault) => page::fault(fault),
     }
 }

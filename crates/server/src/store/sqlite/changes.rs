@@ -138,10 +138,12 @@ pub(super) fn refresh(tx: &Tx<'_>, request: &refresh::Request) -> Result<Outcome
             add_event(tx, &event)?;
             return Ok(Outcome::Reused { session: Box::new(session), revoked: applied.revoked });
         }
-        Plan::Repeat { generation, event } => {
-            if session.status.is_none() {
-                session.status = Some(next_status(tx)?);
-                session.access_until = request.access_until;
+        Plan::Repeat { generation, access_until, event } => {
+            if let Some(access_until) = access_until {
+                if session.status.is_none() {
+                    session.status = Some(next_status(tx)?);
+                }
+                session.access_until = access_until;
                 tx.connection
                     .prepare_cached("UPDATE sessions SET status = ?2, access_until = ?3 WHERE rowid = ?1")?
                     .execute(params![rowid, session.status, session.access_until.0])?;
