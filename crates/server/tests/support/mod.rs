@@ -102,6 +102,11 @@ impl Site {
 
     async fn open(dir: Arc<TempDir>, config: Config, origin: Origin, clock: Fixed) -> Self {
         let app = App::open(config.clone(), origin.clone(), Edge::new(clock.clone())).await.unwrap();
+        Self::over(app, dir, config, origin, clock)
+    }
+
+    /// Over an application that was opened otherwise.
+    pub fn over(app: App, dir: Arc<TempDir>, config: Config, origin: Origin, clock: Fixed) -> Self {
         let server = Server::new(app);
         Self {
             router: server.standalone(jotgate::serve::Lifecycle::new()).0,
@@ -175,6 +180,12 @@ impl Ask<'_> {
 
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// What a layer outside would have left in the request.
+    pub fn extension(mut self, extension: impl Clone + Send + Sync + 'static) -> Self {
+        self.request = self.request.extension(extension);
+        self
     }
 
     pub fn json(self, body: &Value) -> Self {
