@@ -40,7 +40,7 @@ pub(crate) fn session() -> Session {
         created_at: Timestamp(2),
         authenticated_at: Timestamp(1_799_999_000_999),
         last_used_at: Timestamp(3),
-        idle_until: Timestamp(1_850_000_000_000),
+        idle_until: Timestamp(1_900_000_000_000),
         expires_at: Timestamp(1_900_000_000_000),
         address: "192.0.2.1".to_owned(),
         user_agent: "Firefox".to_owned(),
