@@ -166,6 +166,7 @@ async fn the_stream_tells_what_is_revoked_as_it_is() {
     logout(&site, &now.access).await;
     let second = next().await;
     assert!(second.contains(&idx(&now.access)) && !second.contains(&idx(&before.access)), "{second}");
+    assert!(second.contains("event: alive\n"), "a stream that is never quiet must not look stale: {second}");
 
     // Whoever comes back says where they were.
     let id = first.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();

@@ -142,9 +142,10 @@ impl Follower {
                 event(&mut text, "revoked", Some(id), &Told::of(app, entry));
             }
             self.cursor = Some(cursor);
-            let first = !std::mem::replace(&mut self.begun, true);
-            // Who has just come is told at once that this is all there is.
-            if first || (entries.is_empty() && !text.is_empty()) {
+            let begun = std::mem::replace(&mut self.begun, true);
+            // Whoever has come, or was told something, knows at once that this is all there is, and how fresh: a
+            // stream that is never quiet must not look stale.
+            if (!begun || !text.is_empty()) && cursor.at == app.feed.end() {
                 event(&mut text, "alive", Some(cursor), &AsOf::at(as_of));
             }
             if !text.is_empty() {
