@@ -12,9 +12,9 @@ use super::{
 use crate::serve::Lifecycle;
 use crate::server::Server;
 
-/// Every route of the contract that is built, to merge into an application's.
+/// Every route of the contract that is built, to merge into an application's: what is not among them stays its own.
 pub(crate) fn routes(server: &Server) -> Router {
-    bare(server).layer(FrontLayer::new(Arc::clone(server.site())))
+    bare(server).route_layer(FrontLayer::new(Arc::clone(server.site())))
 }
 
 /// The same for a listener of its own: what is not among them is answered too. With `ops`, what operators ask for
