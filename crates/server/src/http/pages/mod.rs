@@ -1,6 +1,6 @@
 //! The hosted pages: server-rendered, a redirect (303) after every post, nothing that needs JavaScript.
 //!
-//! One file a page. A page knows who is asking by the session cookie alone ([`here`]), and gives out fresh cookies
+//! One file a page. A page knows who is asking by the session cookie alone (`here`), and gives out fresh cookies
 //! in the same answer when the access cookie is due.
 
 mod account;
