@@ -139,11 +139,14 @@ fn clippy(check: &mut Check) -> Outcome {
     if let Err(missing) = check.machine.rust_component("clippy", "cargo-clippy") {
         return Outcome::Failed(missing);
     }
-    check.cargo("clippy --workspace --all-targets --locked -- -D warnings")
+    check.cargo("clippy --workspace --features jotgate-verify/follow --all-targets --locked -- -D warnings")
 }
 
 fn test(check: &mut Check) -> Outcome {
-    check.cargo("test --workspace --exclude e2e --locked --no-fail-fast --lib --bins --tests --examples")
+    check.cargo(
+        "test --workspace --exclude e2e --features jotgate-verify/follow --locked --no-fail-fast \
+         --lib --bins --tests --examples",
+    )
 }
 
 /// In a build of the whole workspace, a dependency has the features of all who use it.
@@ -180,12 +183,14 @@ fn fuzz(check: &mut Check) -> Outcome {
 }
 
 fn doctest(check: &mut Check) -> Outcome {
-    check.cargo("test --workspace --exclude e2e --locked --no-fail-fast --doc")
+    check.cargo(
+        "test --workspace --exclude e2e --features jotgate-verify/follow --locked --no-fail-fast --doc",
+    )
 }
 
 fn docs(check: &mut Check) -> Outcome {
     let mut command = Command::new("cargo");
-    command.args(["doc", "--workspace", "--locked", "--no-deps"]);
+    command.args(["doc", "--workspace", "--features", "jotgate-verify/follow", "--locked", "--no-deps"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     check.run(command)
 }
