@@ -1,7 +1,7 @@
 // The life of an account, as a person goes through it, without JavaScript: register, a second device in the list,
 // sign it out, change the password, sign out, and the back button.
 
-import { browse, check, url } from './browser.mjs';
+import { back, browse, check, url } from './browser.mjs';
 
 const OLD = 'four unrelated words here';
 const NEW = 'another four unrelated words';
@@ -101,7 +101,7 @@ await browse(async ({ page, context, shot }) => {
   check(at(phone) === '/login', 'the phone is signed out by the new password');
   await signIn(phone, 'ada', NEW);
   check(at(phone) === '/account', 'the new password is good');
-  await phone.goBack();
+  await back(phone);
   check(at(phone) === '/account', `back to the login, whoever is signed in is led on: ${phone.url()}`);
 
   // All others.
@@ -126,7 +126,7 @@ await browse(async ({ page, context, shot }) => {
 
   // The back button shows nothing of the account.
   for (let steps = 0; steps < 3; steps += 1) {
-    await page.goBack();
+    await back(page);
     const text = await page.locator('body').innerText();
     check(!text.includes('User id') && !text.includes('Chrome on Linux'), `back, ${steps + 1}: ${page.url()}`);
   }

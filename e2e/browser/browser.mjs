@@ -53,6 +53,22 @@ export async function browse(test, { context: settings = {}, hosts = [], switche
   if (unexpected.length > 0) throw new Error(`the pages did what they must not:\n  ${unexpected.join('\n  ')}`);
 }
 
+/**
+ * The back button. Chromium refuses it ("Not attached to an active page") while it still swaps the page of the last
+ * navigation in, which a person cannot be quick enough to meet; then it is pressed again.
+ */
+export async function back(page) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await page.waitForLoadState('load');
+      return await page.goBack();
+    } catch (error) {
+      if (tries === 20 || !String(error).includes('Not attached to an active page')) throw error;
+      await page.waitForTimeout(100);
+    }
+  }
+}
+
 /** Fails with `what` unless `fact` holds. */
 export function check(fact, what) {
   if (!fact) throw new Error(what);

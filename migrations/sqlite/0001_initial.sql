@@ -52,12 +52,14 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_user ON sessions (user_id);
 CREATE INDEX sessions_sweep ON sessions (sweep_at);
 
--- The revocation log: status entries in the order in which they were revoked. AUTOINCREMENT, because a follower's
--- position must stay behind every later row even after the newest were swept.
+-- The revocation log: status entries, and in an emergency keys, in the order in which they were revoked.
+-- AUTOINCREMENT, because a follower's position must stay behind every later row even after the newest were swept.
 CREATE TABLE revocations (
   seq      INTEGER PRIMARY KEY AUTOINCREMENT,
-  status   INTEGER NOT NULL,
-  until_at INTEGER NOT NULL
+  status   INTEGER,
+  kid      TEXT,
+  until_at INTEGER NOT NULL,
+  CHECK ((status IS NULL) <> (kid IS NULL))
 ) STRICT;
 
 CREATE INDEX revocations_until ON revocations (until_at);

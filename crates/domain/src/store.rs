@@ -63,6 +63,11 @@ pub enum Change {
     DeleteKey {
         kid: String,
     },
+    /// Writes a key into the revocation log: every token of it is refused until `until`.
+    RevokeKey {
+        kid: String,
+        until: Timestamp,
+    },
     /// A value of the installation as a whole, such as every `cookie.domain` used before.
     PutSetting {
         name: String,
@@ -83,18 +88,26 @@ pub enum Expect {
     Setting { name: String, value: Option<String> },
 }
 
-/// A status entry that was revoked: refused until `until`, past which no token under it is unexpired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the revocation log tells of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Revocable {
+    /// The tokens under a status entry, by its number; [`crate::status`] makes list and index of it.
+    Status(u64),
+    /// All tokens of a signing key, by its `kid`: only in an emergency.
+    Key(String),
+}
+
+/// A row of the revocation log: refused until `until`, past which no token of it is unexpired.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
-    /// The entry's number; [`crate::status`] makes list and index of it.
-    pub status: u64,
+    pub what: Revocable,
     pub until: Timestamp,
 }
 
 /// What [`Store::apply`] did beyond what was asked by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Every status entry that was revoked.
+    /// What was added to the revocation log.
     pub revoked: Vec<Revoked>,
     /// The status numbers given to the sessions started or renewed, in order.
     pub status: Vec<u64>,

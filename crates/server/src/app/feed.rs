@@ -11,10 +11,18 @@ use jotgate_domain::Timestamp;
 use jotgate_domain::status::{LIST_SIZE, ListPermutation, Permutation, Position};
 use tokio::sync::watch;
 
-/// A revoked status entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What was revoked, by the names that tokens give it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum What {
+    Status(Position),
+    /// A signing key, by its `kid`.
+    Key(Arc<str>),
+}
+
+/// One entry of the feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    pub position: Position,
+    pub what: What,
     pub until: Timestamp,
 }
 
@@ -51,7 +59,7 @@ struct Log {
     entries: VecDeque<Entry>,
     /// Position of the first of them.
     first: u64,
-    known: HashSet<(u64, u64)>,
+    known: HashSet<What>,
 }
 
 impl Feed {
@@ -63,7 +71,7 @@ impl Feed {
     pub(super) fn push(&self, entries: impl IntoIterator<Item = Entry>) {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {
-            if log.known.insert((entry.position.list, entry.position.index)) {
+            if log.known.insert(entry.what.clone()) {
                 log.entries.push_back(entry);
             }
         }
@@ -75,11 +83,21 @@ impl Feed {
     /// Forgets what has expired at `now`, as far as it lies at the beginning.
     pub(super) fn forget_expired(&self, now: Timestamp) {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(entry) = log.entries.front().copied().filter(|entry| entry.until < now) {
-            log.entries.pop_front();
-            log.known.remove(&(entry.position.list, entry.position.index));
+        while let Some(entry) = log.entries.pop_front() {
+            if entry.until < now {
+                log.known.remove(&entry.what);
+            } else if matches!(entry.what, What::Key(_)) && log.has_expired_status(now) {
+                // A key is told of for a day, and must not keep what was revoked after it: it is told of again.
+                log.entries.push_back(entry);
+            } else {
+                log.entries.push_front(entry);
+                break;
+            }
             log.first += 1;
         }
+        let end = log.end();
+        drop(log);
+        self.end.send_if_modified(|known| std::mem::replace(known, end) != end);
     }
 
     pub(super) fn heard(&self, at: Timestamp) {
@@ -106,7 +124,7 @@ impl Feed {
             since.filter(|cursor| cursor.epoch == self.epoch && (log.first..=log.end()).contains(&cursor.at));
         let at = known.map_or(log.first, |cursor| cursor.at);
         let skip = usize::try_from(at - log.first).unwrap_or(usize::MAX);
-        let entries: Vec<Entry> = log.entries.iter().skip(skip).take(limit).copied().collect();
+        let entries: Vec<Entry> = log.entries.iter().skip(skip).take(limit).cloned().collect();
         let end = at + u64::try_from(entries.len()).unwrap_or(0);
         Page {
             cursor: Cursor { epoch: self.epoch, at: end },
@@ -134,6 +152,12 @@ impl Feed {
 }
 
 impl Log {
+    /// Whether behind the keys at the beginning there is what can go.
+    fn has_expired_status(&self, now: Timestamp) -> bool {
+        let first = self.entries.iter().find(|entry| matches!(entry.what, What::Status(_)));
+        first.is_some_and(|entry| entry.until < now)
+    }
+
     fn end(&self) -> u64 {
         self.first + u64::try_from(self.entries.len()).unwrap_or(0)
     }
@@ -181,7 +205,7 @@ mod tests {
     use super::*;
 
     fn entry(index: u64, until: i64) -> Entry {
-        Entry { position: Position { list: 0, index }, until: Timestamp::from_secs(until) }
+        Entry { what: What::Status(Position { list: 0, index }), until: Timestamp::from_secs(until) }
     }
 
     #[test]
@@ -208,9 +232,9 @@ mod tests {
             if page.entries.is_empty() {
                 break;
             }
-            seen.extend(page.entries.iter().map(|entry| entry.position.index));
+            seen.extend(page.entries);
         }
-        assert_eq!(seen, (0..25).collect::<Vec<_>>());
+        assert_eq!(seen, (0..25).map(|n| entry(n, 100)).collect::<Vec<_>>());
     }
 
     #[test]
@@ -227,6 +251,23 @@ mod tests {
         // Cursor 1 is where the log begins now; what lies before it is gone, and expired.
         assert!(!feed.page(Some(cursor), 10).reset);
         assert!(feed.page(Some(Cursor { at: 0, ..cursor }), 10).reset);
+    }
+
+    #[test]
+    fn a_revoked_key_keeps_nothing_that_has_expired() {
+        let key = |kid: &str| Entry { what: What::Key(kid.into()), until: Timestamp::from_secs(1000) };
+        let feed = Feed::new(7, Timestamp::default());
+        feed.push([key("a"), key("b"), entry(1, 10), entry(2, 100)]);
+        let read = feed.page(None, 10).cursor;
+        feed.forget_expired(Timestamp::from_secs(50));
+        assert_eq!(feed.page(None, 10).entries, [entry(2, 100), key("a"), key("b")]);
+        let again = feed.page(Some(read), 10);
+        assert_eq!((again.reset, again.entries), (false, vec![key("a"), key("b")]), "twice is not wrong");
+        feed.push([key("a")]);
+        feed.forget_expired(Timestamp::from_secs(500));
+        assert_eq!(feed.page(None, 10).entries, [key("a"), key("b")]);
+        feed.forget_expired(Timestamp::from_secs(1001));
+        assert!(feed.is_empty());
     }
 
     #[tokio::test]

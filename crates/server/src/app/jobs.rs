@@ -43,9 +43,12 @@ impl App {
     pub(super) async fn catch_up(&self, cursor: i64) -> Result<i64, super::OpenError> {
         let asked_at = self.now();
         let page = self.store.revocations(cursor).await?;
+        // Before the log grows, so that no list is signed anew with a key that was revoked just now; but what was
+        // revoked is refused even where the keys cannot be read.
+        let keys = self.reload_keys().await;
         self.revoked(&page.revoked);
         self.status_lists.exist_up_to(page.last_status / LIST_SIZE);
-        self.reload_keys().await?;
+        keys?;
         self.feed.heard(asked_at);
         Ok(page.cursor)
     }

@@ -224,6 +224,7 @@ pub(super) async fn write(
                 created.push(row);
             }
             KeyChange::Update(row) => events.push(event(Action::KeyRotated, row.kid.clone())),
+            KeyChange::Revoke { kid, .. } => events.push(event(Action::KeyRevoked, kid.clone())),
             KeyChange::Delete { .. } => {}
         }
     }

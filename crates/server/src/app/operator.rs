@@ -1,7 +1,6 @@
 //! The operator's side: the same rules on the same database, beside a server that runs or without one.
 //!
-//! Nothing here needs the running server, and nothing but [`Operator::rotate_keys`] and
-//! [`Operator::export_secret`] needs the master key. A running server sees every change at once: it follows the
+//! Nothing here needs the running server, and nothing but what changes or exports keys needs the master key. A running server sees every change at once: it follows the
 //! database.
 
 use std::fmt;
@@ -10,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use jotgate_domain::account::{self, AccountError, By, Edited};
 use jotgate_domain::audit::{Action, Actor, Entry, Event};
-use jotgate_domain::key::{self, State, StoredKey};
+use jotgate_domain::key::{self, KeyChange, KeyError, State, StoredKey};
 use jotgate_domain::name::{Canonical, Email, NameError, RoleName, Username};
 use jotgate_domain::password::PasswordError;
 use jotgate_domain::store::{Applied, AuditQuery, Change, Lookup, Store, StoreError, Unique};
@@ -432,6 +431,41 @@ impl Operator {
     /// # Errors
     /// [`OperatorError`].
     pub async fn rotate_keys(&self) -> Result<(), OperatorError> {
+        self.change_keys(|rows, algorithm, now| Ok(key::rotate(rows, algorithm, &self.config.policy, now)))
+            .await
+    }
+
+    /// The key of this `kid`, or the one that signs, can no longer be trusted: all its tokens are refused at once,
+    /// and the standby signs. Which key it was.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub async fn rotate_keys_in_an_emergency(&self, kid: Option<&str>) -> Result<String, OperatorError> {
+        let bad = OnceLock::new();
+        self.change_keys(|rows, algorithm, now| {
+            let signing = || key::signing_key(rows, algorithm, now).map(|row| row.kid.as_str());
+            // A second try must not take the successor for the bad one.
+            let bad = bad.get_or_init(|| kid.or_else(signing).unwrap_or_default().to_owned());
+            key::rotate_emergency(rows, bad, &self.config.policy, now)
+        })
+        .await?;
+        Ok(bad.into_inner().unwrap_or_default())
+    }
+
+    /// Ends a retired key before its time: what it signed is refused at once.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub async fn retire_key(&self, kid: &str) -> Result<(), OperatorError> {
+        self.change_keys(|rows, algorithm, now| key::retire(rows, kid, algorithm, &self.config.policy, now))
+            .await
+    }
+
+    /// Reads the keys, decides, and writes; again where another node was faster.
+    async fn change_keys(
+        &self,
+        decide: impl Fn(&[StoredKey], &str, Timestamp) -> Result<Vec<KeyChange>, KeyError>,
+    ) -> Result<(), OperatorError> {
         let algorithm = self.config.token.algorithm.name();
         for _ in 0..TRIES {
             let generation = self.store.setting(key::GENERATION).await?;
@@ -448,9 +482,9 @@ impl Operator {
                 }));
             }
             let sealer = self.sealer(&rows)?;
-            let plan = key::rotate(&rows, algorithm, &self.config.policy, now);
+            let changes = decide(&rows, algorithm, now).map_err(|why| OperatorError::Key(why.to_string()))?;
             let event = |action, kid| self.event(action, None, None, kid);
-            match keys::write(&*self.store, &sealer, &self.edge, plan, generation, event).await {
+            match keys::write(&*self.store, &sealer, &self.edge, changes, generation, event).await {
                 Ok(()) => return Ok(()),
                 Err(OpenKeyError::Store(StoreError::Conflict)) => {}
                 Err(OpenKeyError::Store(error)) => return Err(error.into()),

@@ -2,10 +2,10 @@
 
 use jotgate_domain::account::{self, By};
 use jotgate_domain::audit::{Action, Actor};
-use jotgate_domain::store::{Lookup, Revoked};
+use jotgate_domain::store::{Lookup, Revocable, Revoked};
 use jotgate_domain::{Session, SessionId, User, UserId};
 
-use super::feed::Entry;
+use super::feed::{Entry, What};
 use super::{App, Fault, SignedIn, Visitor};
 
 impl App {
@@ -73,16 +73,27 @@ impl App {
 
     /// Makes this node refuse what was revoked, and tells the followers.
     pub(super) fn revoked(&self, revoked: &[Revoked]) {
+        let refused = self.verifier.revocations();
         let mut uri = (u64::MAX, String::new());
         let entries: Vec<Entry> = revoked
             .iter()
-            .map(|entry| Entry { position: self.positions.of(entry.status), until: entry.until })
-            .inspect(|entry| {
-                if uri.0 != entry.position.list {
-                    uri = (entry.position.list, self.status_uri(entry.position.list));
-                }
-                let until = entry.until.secs().saturating_add(1);
-                self.verifier.revocations().insert(&uri.1, entry.position.index, until);
+            .map(|Revoked { what, until }| {
+                let seconds = until.secs().saturating_add(1);
+                let what = match what {
+                    Revocable::Status(number) => {
+                        let position = self.positions.of(*number);
+                        if uri.0 != position.list {
+                            uri = (position.list, self.status_uri(position.list));
+                        }
+                        refused.insert(&uri.1, position.index, seconds);
+                        What::Status(position)
+                    }
+                    Revocable::Key(kid) => {
+                        refused.insert_key(kid, seconds);
+                        What::Key(kid.as_str().into())
+                    }
+                };
+                Entry { what, until: *until }
             })
             .collect();
         self.feed.push(entries);

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::error::{ApiError, Code};
 use super::well_known::is_known;
 use crate::app::App;
-use crate::app::feed::{Cursor, Entry, Page};
+use crate::app::feed::{Cursor, Entry, Page, What};
 use crate::server::Server;
 
 /// Entries a page, and a burst of the stream.
@@ -57,18 +57,20 @@ fn accepts_stream(headers: &HeaderMap) -> bool {
 }
 
 #[derive(Serialize)]
-struct Told {
-    uri: String,
-    idx: u64,
-    until: i64,
+#[serde(untagged)]
+enum Told {
+    Status { uri: String, idx: u64, until: i64 },
+    Key { kid: String, until: i64 },
 }
 
 impl Told {
     fn of(app: &App, entry: &Entry) -> Self {
-        Self {
-            uri: app.status_uri(entry.position.list),
-            idx: entry.position.index,
-            until: entry.until.secs().saturating_add(1),
+        let until = entry.until.secs().saturating_add(1);
+        match &entry.what {
+            What::Status(position) => {
+                Self::Status { uri: app.status_uri(position.list), idx: position.index, until }
+            }
+            What::Key(kid) => Self::Key { kid: kid.to_string(), until },
         }
     }
 }

@@ -281,6 +281,53 @@ fn all_sessions_of_a_user_end_at_once() {
     assert_eq!(left["sessions"].as_array().unwrap().len(), 1, "{left}");
 }
 
+/// A key that somebody else may have: its tokens die at once, its sessions live.
+#[test]
+fn keys_end_before_their_time() {
+    let server = Server::start();
+    server.add("ada", &[]);
+    let listed = |args: &[&str]| -> Vec<(String, String)> {
+        let keys = server.run(args).exits(0).json();
+        let text = |key: &serde_json::Value, name: &str| key[name].as_str().unwrap().to_owned();
+        keys.as_array().unwrap().iter().map(|key| (text(key, "kid"), text(key, "state"))).collect()
+    };
+    let of = |keys: &[(String, String)], state: &str| -> String {
+        keys.iter().find(|(_, is)| is == state).unwrap_or_else(|| panic!("no {state} in {keys:?}")).0.clone()
+    };
+    let jwks = || server.ask("GET", "/.well-known/jwks.json", None, None).1.to_string();
+    let keys = listed(&["key", "list", "--json"]);
+    let (bad, standby) = (of(&keys, "signing"), of(&keys, "standby"));
+    // Neither of them is retired by hand.
+    for kid in [&bad, &standby] {
+        assert!(server.run(&["key", "retire", kid]).exits(1).err.contains("rotate first"));
+    }
+    let token = server.token("ada");
+    let run = server.run(&["key", "rotate", "--emergency", "--json"]).exits(0);
+    assert!(run.err.contains(&format!("tokens signed with {bad} are refused")), "{}", run.err);
+    assert!(server.refuses(&token));
+    assert!(!jwks().contains(&bad) && jwks().contains(&standby));
+    let feed = server.ask("GET", "/auth/revocations", None, None).1;
+    assert!(feed["entries"].as_array().unwrap().iter().any(|entry| entry["kid"] == bad.as_str()), "{feed}");
+    // The standby signs, and there is another one.
+    let keys = listed(&["key", "list", "--json"]);
+    assert_eq!((of(&keys, "signing"), of(&keys, "gone")), (standby.clone(), bad.clone()));
+    let token = server.token("ada");
+    assert_eq!(server.me(&token), 200);
+
+    // A standby that leaked is replaced; nobody notices.
+    let leaked = of(&keys, "standby");
+    server.run(&["key", "rotate", "--emergency", &leaked]).exits(0);
+    assert_eq!(server.me(&token), 200);
+    let keys = listed(&["key", "list", "--json"]);
+    assert_ne!(of(&keys, "standby"), leaked);
+    let again = server.run(&["key", "rotate", "--emergency", &leaked]).exits(1);
+    assert!(again.err.contains("no such key, or it is gone already"), "{}", again.err);
+    server.run(&["key", "rotate", &leaked]).exits(2);
+    for action in ["key.revoked", "key.rotated", "key.created"] {
+        assert!(server.run(&["audit", "list"]).exits(0).out.contains(action), "{action}");
+    }
+}
+
 /// With HS256 a resource server gets the secret itself, and verifies with it.
 #[test]
 fn a_symmetric_key_is_handed_out_with_a_warning() {

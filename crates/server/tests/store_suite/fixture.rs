@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jotgate_domain::name::{Email, RoleName, Username};
 use jotgate_domain::session::{FIRST_PARTY, RefreshState};
-use jotgate_domain::store::{Applied, AuditQuery};
+use jotgate_domain::store::{Applied, AuditQuery, Revocable, Revoked};
 use jotgate_domain::{Change, Session, SessionId, Store, Timestamp, User, UserId, audit, refresh};
 
 /// A day in 2026.
@@ -146,5 +146,14 @@ pub(crate) async fn actions(store: &DynStore) -> Vec<audit::Action> {
 
 /// Numbers of the live set, in order.
 pub(crate) async fn revoked(store: &DynStore) -> Vec<u64> {
-    store.revocations(0).await.unwrap().revoked.into_iter().map(|revoked| revoked.status).collect()
+    status_numbers(&store.revocations(0).await.unwrap().revoked)
+}
+
+/// Nothing else must be among them.
+pub(crate) fn status_numbers(revoked: &[Revoked]) -> Vec<u64> {
+    let number = |revoked: &Revoked| match &revoked.what {
+        Revocable::Status(number) => *number,
+        Revocable::Key(kid) => panic!("the key {kid} was revoked"),
+    };
+    revoked.iter().map(number).collect()
 }

@@ -2,7 +2,7 @@
 
 use jotgate_domain::audit::{Action, Actor, Event};
 use jotgate_domain::key::StoredKey;
-use jotgate_domain::store::AuditQuery;
+use jotgate_domain::store::{AuditQuery, Revocable, Revoked};
 use jotgate_domain::{Change, Expect, SessionId, StoreError};
 
 use super::fixture::*;
@@ -39,6 +39,22 @@ pub(crate) async fn settings_and_keys_are_replaced(store: &DynStore) {
     assert_eq!(store.setting("x").await.unwrap().as_deref(), Some("3"));
     let absent = Expect::Setting { name: "y".into(), value: None };
     assert!(store.apply(vec![], vec![absent]).await.is_ok());
+}
+
+pub(crate) async fn a_revoked_key_is_in_the_log(store: &DynStore) {
+    let (_, begun) = signed_in(store, "alice").await;
+    let key = |kid: &str, until| Revoked { what: Revocable::Key(kid.to_owned()), until };
+    let applied = apply(store, [Change::RevokeKey { kid: "a".into(), until: after(5) }]).await;
+    assert_eq!(applied.revoked, [key("a", after(5))]);
+    let first = store.revocations(0).await.unwrap();
+    assert_eq!(first.revoked, [key("a", after(5))]);
+    apply(store, [Change::EndSession(begun.id), Change::RevokeKey { kid: "b".into(), until: after(9) }])
+        .await;
+    let rest = store.revocations(first.cursor).await.unwrap().revoked;
+    assert!(rest.contains(&key("b", after(9))) && rest.len() >= 2, "{rest:?}");
+    store.sweep(after(7), 10, 10).await.unwrap();
+    let left = store.revocations(0).await.unwrap().revoked;
+    assert!(!left.contains(&key("a", after(5))) && left.contains(&key("b", after(9))), "{left:?}");
 }
 
 pub(crate) async fn the_audit_trail_reads_in_order(store: &DynStore) {

@@ -31,6 +31,7 @@ macro_rules! store_suite {
             a_deleted_user_takes_their_sessions_along
             users_come_in_order_of_name
             settings_and_keys_are_replaced
+            a_revoked_key_is_in_the_log
             the_audit_trail_reads_in_order
             a_session_needs_a_user
             a_session_is_read_with_its_user_while_it_lives

@@ -1,7 +1,7 @@
 //! The revocation log: every ended session and revoked token is in it, in order.
 
 use jotgate_domain::status::REVOKED_MARGIN;
-use jotgate_domain::store::{Applied, Revoked};
+use jotgate_domain::store::{Applied, Revocable, Revoked};
 use jotgate_domain::{Change, Session};
 
 use super::fixture::*;
@@ -11,8 +11,10 @@ pub(crate) async fn ending_sessions_revokes_their_entries(store: &DynStore) {
     let (_, theirs) = signed_in(store, "bob").await;
     let others = [session(&alice, after(1)), session(&alice, after(2))];
     let numbers = apply(store, [start(&others[0]), start(&others[1])]).await.status;
-    let entry =
-        |session: &Session, status| Revoked { status, until: session.access_until.plus(REVOKED_MARGIN) };
+    let entry = |session: &Session, status| Revoked {
+        what: Revocable::Status(status),
+        until: session.access_until.plus(REVOKED_MARGIN),
+    };
 
     let applied = apply(store, [Change::EndSession(first.id)]).await;
     let ended = vec![entry(&first, first.status.unwrap())];
@@ -50,7 +52,7 @@ pub(crate) async fn revoked_tokens_leave_the_session(store: &DynStore) {
     let applied = apply(store, [Change::RevokeTokens(begun.id), Change::RevokeTokens(begun.id)]).await;
     assert_eq!(applied.ended, 0);
     assert_eq!(applied.revoked.len(), 1);
-    assert_eq!(applied.revoked[0].status, begun.status.unwrap());
+    assert_eq!(applied.revoked[0].what, Revocable::Status(begun.status.unwrap()));
     assert_eq!(row(store, begun.id).await, Some(Session { status: None, ..begun.clone() }));
     // What has no entry has no tokens to revoke when it ends.
     let applied = apply(store, [Change::EndSession(begun.id)]).await;

@@ -145,7 +145,7 @@ pub(crate) async fn a_deleted_user_takes_their_sessions_along(store: &DynStore) 
     let (bob, theirs) = signed_in(store, "bob").await;
     let applied = apply(store, [Change::DeleteUser(alice.id)]).await;
     assert_eq!(applied.ended, 2);
-    let mut numbers: Vec<u64> = applied.revoked.iter().map(|revoked| revoked.status).collect();
+    let mut numbers: Vec<u64> = status_numbers(&applied.revoked);
     numbers.sort_unstable();
     assert_eq!(numbers, [first.status.unwrap(), number]);
     assert_eq!(store.user(Lookup::Id(alice.id)).await.unwrap(), None);

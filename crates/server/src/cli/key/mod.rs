@@ -2,6 +2,7 @@
 
 mod export;
 mod list;
+mod retire;
 mod rotate;
 
 use clap::Subcommand;
@@ -13,11 +14,12 @@ use super::output::{GOOD, instant, rfc3339};
 use super::table::{Cell, Table};
 use crate::app::Operator;
 
-/// List, rotate and export signing keys
+/// List, rotate, retire and export signing keys
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
     List(list::List),
     Rotate(rotate::Rotate),
+    Retire(retire::Retire),
     Export(export::Export),
 }
 
@@ -26,6 +28,7 @@ impl Key {
         match self {
             Self::List(command) => command.run(),
             Self::Rotate(command) => command.run(),
+            Self::Retire(command) => command.run(),
             Self::Export(command) => command.run(),
         }
     }

@@ -6,9 +6,10 @@ use jotgate_domain::audit::{Action, Actor, Event};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::refresh::{self, Granted, Outcome};
 use jotgate_domain::status::REVOKED_MARGIN;
-use jotgate_domain::store::{Applied, Attempt, Attempted, Revoked, Unique};
+use jotgate_domain::store::{Applied, Attempt, Attempted, Revocable, Revoked, Unique};
 use jotgate_domain::throttle::{self, Bucket, BucketKey, Verdict};
 use jotgate_domain::{Change, Expect, Session, SessionId, StoreError, Timestamp, User, UserId};
+use rusqlite::types::Null;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use super::rows::{self, Id};
@@ -94,7 +95,7 @@ pub(super) const SESSION_IDS_OF: &str =
     "SELECT id FROM sessions WHERE user_id = ?1 AND (?2 IS NULL OR id <> ?2)";
 pub(super) const ADD_EVENT: &str = "INSERT INTO audit (at, action, actor, actor_id, user_id, session_id, address, \
      detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-pub(super) const ADD_REVOCATION: &str = "INSERT INTO revocations (status, until_at) VALUES (?1, ?2)";
+pub(super) const ADD_REVOCATION: &str = "INSERT INTO revocations (status, kid, until_at) VALUES (?1, ?2, ?3)";
 
 /// A try of the bucket, and the user.
 pub(super) fn attempt(tx: &Tx<'_>, attempt: &Attempt) -> Result<Attempted, Failure> {
@@ -217,6 +218,11 @@ pub(super) fn apply(tx: &Tx<'_>, changes: &[Change], expect: &[Expect]) -> Resul
             Change::DeleteKey { kid } => {
                 tx.bell.set(true);
                 tx.connection.prepare_cached("DELETE FROM signing_keys WHERE kid = ?1")?.execute([kid])?;
+            }
+            Change::RevokeKey { kid, until } => {
+                tx.connection.prepare_cached(ADD_REVOCATION)?.execute(params![Null, kid, until.0])?;
+                tx.bell.set(true);
+                applied.revoked.push(Revoked { what: Revocable::Key(kid.clone()), until: *until });
             }
             Change::PutSetting { name, value } => put_setting(tx, name, value)?,
             Change::Audit(event) => add_event(tx, event)?,
@@ -432,9 +438,9 @@ fn renew_session(tx: &Tx<'_>, session: &Session, applied: &mut Applied) -> Resul
 
 fn revoke(tx: &Tx<'_>, status: u64, access_until: Timestamp, applied: &mut Applied) -> Result<(), Failure> {
     let until = access_until.plus(REVOKED_MARGIN);
-    tx.connection.prepare_cached(ADD_REVOCATION)?.execute(params![status, until.0])?;
+    tx.connection.prepare_cached(ADD_REVOCATION)?.execute(params![status, Null, until.0])?;
     tx.bell.set(true);
-    applied.revoked.push(Revoked { status, until });
+    applied.revoked.push(Revoked { what: Revocable::Status(status), until });
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
-use jotgate_domain::store::{Applied, Attempt, Attempted, AuditQuery, Lookup, RevocationPage, Revoked};
+use jotgate_domain::store::{Applied, Attempt, Attempted, AuditQuery, Lookup, RevocationPage};
 use jotgate_domain::{
     Change, Expect, Session, SessionId, Store, StoreError, Timestamp, User, UserId, audit, refresh,
 };
@@ -211,7 +211,7 @@ fn revocations(connection: &Connection, cursor: i64) -> rusqlite::Result<Revocat
     let after = if cursor > last { 0 } else { cursor };
     let revoked = transaction
         .prepare_cached(rows::REVOCATIONS)?
-        .query_map([after], |row| Ok(Revoked { status: row.get(1)?, until: Timestamp(row.get(2)?) }))?
+        .query_map([after], rows::revoked)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let last_status = transaction
         .prepare_cached("SELECT value FROM counters WHERE name = 'status'")?

@@ -5,7 +5,7 @@ use jotgate_domain::audit::{self, Action, Event};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::{Email, RoleName, Username};
 use jotgate_domain::session::RefreshState;
-use jotgate_domain::store::Lookup;
+use jotgate_domain::store::{Lookup, Revocable, Revoked};
 use jotgate_domain::{Session, SessionId, StoreError, Timestamp, User, UserId};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql};
@@ -76,7 +76,7 @@ pub(super) const KEYS: &str =
     "SELECT kid, algorithm, sealed, published_at, signs_at, gone_at FROM signing_keys";
 pub(super) const SETTING: &str = "SELECT value FROM settings WHERE name = ?1";
 pub(super) const REVOCATIONS: &str =
-    "SELECT seq, status, until_at FROM revocations WHERE seq > ?1 ORDER BY seq";
+    "SELECT status, kid, until_at FROM revocations WHERE seq > ?1 ORDER BY seq";
 pub(super) const REVOCATIONS_LAST: &str = "SELECT seq FROM sqlite_sequence WHERE name = 'revocations'";
 pub(super) const AUDIT_AFTER: &str = concat!(
     "SELECT id, at, action, actor, actor_id, user_id, session_id, address, detail FROM audit ",
@@ -195,6 +195,14 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         signs_at: instant(row, 4)?,
         gone_at: instant(row, 5)?,
     })
+}
+
+pub(super) fn revoked(row: &Row<'_>) -> rusqlite::Result<Revoked> {
+    let what = match row.get(0)? {
+        Some(status) => Revocable::Status(status),
+        None => Revocable::Key(row.get(1)?),
+    };
+    Ok(Revoked { what, until: Timestamp(row.get(2)?) })
 }
 
 pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<audit::Entry> {
