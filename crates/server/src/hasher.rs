@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::config::PasswordHash;
+use crate::metrics::{Counter, Histogram};
 
 /// The longest that a hash may wait for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -126,6 +127,26 @@ struct Shared {
     threads: usize,
     state: Mutex<State>,
     work: Condvar,
+    stats: Stats,
+}
+
+/// What the hasher counts.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    /// How long jobs wait for a thread.
+    pub(crate) wait: Histogram,
+    /// How long hashes then take.
+    pub(crate) hash: Histogram,
+    /// Callers who were told to come back.
+    pub(crate) refused: Counter,
+}
+
+/// How the hasher stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) threads: usize,
+    pub(crate) waiting: usize,
+    pub(crate) running: usize,
 }
 
 struct State {
@@ -142,6 +163,7 @@ struct Job {
     version: Version,
     params: Params,
     salt: Vec<u8>,
+    since: Instant,
     answer: oneshot::Sender<Zeroizing<Vec<u8>>>,
 }
 
@@ -164,6 +186,7 @@ impl Hasher {
                 closed: false,
             }),
             work: Condvar::new(),
+            stats: Stats::default(),
         });
         for index in 0..threads {
             let shared = Arc::clone(&shared);
@@ -218,11 +241,13 @@ impl Hasher {
         !phc.starts_with(&format!("$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}$"))
     }
 
-    /// Jobs that wait or run, for metrics.
-    #[must_use]
-    pub fn depth(&self) -> usize {
+    pub(crate) fn load(&self) -> Load {
         let state = self.0.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.queue.len() + state.running
+        Load { threads: self.0.shared.threads, waiting: state.queue.len(), running: state.running }
+    }
+
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.0.shared.stats
     }
 
     /// Whether a hash that is asked for now would be made: to be asked before a try is counted, since one that
@@ -249,7 +274,15 @@ impl Hasher {
             let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
             shared.admit(&mut state)?;
             let password = Zeroizing::new(password.as_bytes().to_vec());
-            state.queue.push_back(Job { password, algorithm, version, params, salt, answer });
+            state.queue.push_back(Job {
+                password,
+                algorithm,
+                version,
+                params,
+                salt,
+                since: Instant::now(),
+                answer,
+            });
         }
         shared.work.notify_one();
         // A thread drops the sender where the hash failed or the hasher closes.
@@ -270,6 +303,7 @@ impl Shared {
         }
         let waiting = wait(state);
         if waiting >= LONGEST_WAIT {
+            self.stats.refused.add_one();
             return Err(Busy { retry_after: Duration::from_secs(waiting.as_secs().max(1)) });
         }
         Ok(())
@@ -289,6 +323,7 @@ fn worker(shared: &Shared) {
     let mut arena: Vec<Block> = Vec::new();
     while let Some(job) = next(shared, &mut arena) {
         let started = Instant::now();
+        shared.stats.wait.observe(started.saturating_duration_since(job.since));
         let blocks = job.params.block_count();
         if arena.len() < blocks {
             // Not resize: it would copy the old blocks.
@@ -299,7 +334,9 @@ fn worker(shared: &Shared) {
         let argon2 = Argon2::new(job.algorithm, job.version, job.params);
         let memory = arena.get_mut(..blocks).unwrap_or_default();
         let hashed = argon2.hash_password_into_with_memory(&job.password, &job.salt, &mut output, memory);
-        let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = started.elapsed();
+        shared.stats.hash.observe(took);
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         {
             let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.running -= 1;
@@ -417,7 +454,9 @@ mod tests {
                 busy += 1;
             }
         }
-        assert!(hasher.depth() == 0);
+        let load = hasher.load();
+        assert_eq!((load.waiting, load.running), (0, 0));
+        assert_eq!(hasher.stats().refused.value(), busy);
         // At least one call got through; whether others were refused depends on the threads' speed.
         assert!(busy < 64);
     }

@@ -10,6 +10,7 @@ pub mod edge;
 pub mod hasher;
 pub mod http;
 pub mod log;
+mod metrics;
 pub mod seal;
 pub mod serve;
 mod server;

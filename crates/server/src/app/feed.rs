@@ -139,6 +139,12 @@ impl Feed {
         self.end.subscribe()
     }
 
+    /// Streams that follow the log.
+    #[must_use]
+    pub fn followers(&self) -> usize {
+        self.end.receiver_count()
+    }
+
     /// Entries in the log.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -56,6 +56,14 @@ impl KeyRing {
         sign(self.signing_lists.as_ref().unwrap_or(&self.signing), typ, claims)
     }
 
+    /// State, algorithm, and since when: of a standby since it is published, of another one since it signs.
+    pub(super) fn ages(&self, now: Timestamp) -> impl Iterator<Item = (key::State, &str, Timestamp)> {
+        self.rows.iter().map(move |row| {
+            let since = row.signs_at.filter(|at| *at <= now).unwrap_or(row.published_at);
+            (key::state(row, &self.rows, now), row.algorithm.as_str(), since)
+        })
+    }
+
     /// Opens the rows that count at `now`.
     fn open(
         rows: Vec<StoredKey>,

@@ -65,6 +65,12 @@ impl App {
     /// # Errors
     /// [`LoginError`].
     pub async fn login(&self, visitor: &Visitor, form: LoginForm<'_>) -> Result<Grant, LoginError> {
+        let result = self.decide_login(visitor, form).await;
+        self.counts.login(&result);
+        result
+    }
+
+    async fn decide_login(&self, visitor: &Visitor, form: LoginForm<'_>) -> Result<Grant, LoginError> {
         let password = Password::typed(form.password).map_err(|_| LoginError::PasswordTooLong)?;
         self.hasher.ready()?;
         let now = self.now();

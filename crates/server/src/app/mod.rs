@@ -8,6 +8,7 @@ mod jobs;
 mod keys;
 mod login;
 mod mail;
+mod metrics;
 mod open;
 mod operator;
 mod password;
@@ -41,6 +42,7 @@ use crate::config::{Config, Origin};
 use crate::edge::{Edge, NoRandomness};
 use crate::hasher::{Busy, Hasher};
 use crate::seal::Sealer;
+use crate::store;
 
 /// A decision is made again at most this often when what it was made on changed meanwhile.
 const TRIES: u32 = 3;
@@ -69,6 +71,8 @@ pub struct App {
     mails: addresses::Addresses,
     past_cookie_domains: Vec<String>,
     buckets: BucketKeys,
+    counts: metrics::Counts,
+    database: Arc<store::Stats>,
     device_key: aws_lc_rs::hmac::Key,
     /// For the form token of the hosted pages.
     form_secret: Zeroizing<[u8; 32]>,

@@ -19,13 +19,14 @@ use jotgate_verify::Verifier;
 use super::addresses::Addresses;
 use super::feed::{Feed, Positions};
 use super::keys::{Keys, OpenKeyError};
+use super::metrics::Counts;
 use super::status_list::StatusLists;
 use super::{App, Fault};
 use crate::config::{Config, DatabaseUrl, Origin};
 use crate::edge::Edge;
 use crate::hasher::Hasher;
 use crate::seal::{MasterKeyError, Sealer, open_master_key};
-use crate::store::{self, Sqlite};
+use crate::store::{self, Measured, Sqlite};
 
 /// Id of the key that tags refresh tokens.
 const REFRESH_KEY: u8 = 1;
@@ -104,6 +105,9 @@ impl App {
         edge: Edge,
         store: Arc<dyn Store>,
     ) -> Result<Self, OpenError> {
+        let store = Measured::new(store);
+        let database = store.stats();
+        let store: Arc<dyn Store> = Arc::new(store);
         let may_create = store.keys().await?.is_empty();
         let master = open_master_key(&config.master_key, &config.data_dir, may_create, &edge)
             .map_err(OpenError::MasterKey)?;
@@ -138,6 +142,8 @@ impl App {
             addresses: Addresses::new(Limit::ADDRESS),
             mails: Addresses::new(Limit::MAIL),
             buckets: BucketKeys::new(&master.derive(Purpose::Throttle)),
+            counts: Counts::default(),
+            database,
             device_key: hmac::Key::new(hmac::HMAC_SHA256, master.derive(Purpose::Devices).as_slice()),
             form_secret: master.derive(Purpose::Forms),
             past_cookie_domains,

@@ -39,6 +39,17 @@ impl App {
         token: &str,
         delivery: Delivery,
     ) -> Result<Grant, RefreshError> {
+        let result = self.decide_refresh(visitor, token, delivery).await;
+        self.counts.refresh(&result);
+        result
+    }
+
+    async fn decide_refresh(
+        &self,
+        visitor: &Visitor,
+        token: &str,
+        delivery: Delivery,
+    ) -> Result<Grant, RefreshError> {
         let presented = self.refresh_keys.parse(token).map_err(|_| RefreshError::Invalid)?;
         let now = self.now();
         let policy = &self.config.policy;

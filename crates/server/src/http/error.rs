@@ -387,6 +387,19 @@ pub enum OAuthCode {
 }
 
 impl OAuthCode {
+    /// Every code, in the order of the table.
+    pub const ALL: &[Self] = &[
+        Self::InvalidRequest,
+        Self::InvalidClient,
+        Self::InvalidGrant,
+        Self::UnauthorizedClient,
+        Self::UnsupportedGrantType,
+        Self::InvalidScope,
+        Self::UnsupportedTokenType,
+        Self::ServerError,
+        Self::TemporarilyUnavailable,
+    ];
+
     const fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::InvalidRequest => {

@@ -412,14 +412,18 @@ impl Head {
         let headers: &mut HeaderMap = response.headers_mut();
         self.grant.write(headers);
         headers.insert(X_REQUEST_ID, self.request_id.clone());
+        let note: Option<&log::Note> = response.extensions().get();
+        let route = self.route.as_ref().map_or("", |route| route.as_str());
+        let took = self.began.elapsed();
+        site.metrics.count(route, response.status(), took, note.and_then(|note| note.reason));
         log::line(&log::Line {
             method: &self.method,
-            route: self.route.as_ref().map_or("", |route| route.as_str()),
+            route,
             status: response.status(),
-            took: self.began.elapsed(),
+            took,
             address: self.client.address,
             request_id: self.request_id.to_str().unwrap_or_default(),
-            note: response.extensions().get(),
+            note,
         });
         response
     }

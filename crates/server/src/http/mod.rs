@@ -21,6 +21,7 @@ pub mod log;
 mod login;
 mod logout;
 mod me;
+mod metrics;
 pub mod openapi;
 pub mod pages;
 mod password;

@@ -6,8 +6,8 @@ use axum::Router;
 use axum::routing::{any, delete, get, post};
 
 use super::{
-    FrontLayer, clear_cookies, error, health, login, logout, me, openapi, pages, password, refresh, register,
-    revocations, sessions, verify, well_known,
+    FrontLayer, clear_cookies, error, health, login, logout, me, metrics, openapi, pages, password, refresh,
+    register, revocations, sessions, verify, well_known,
 };
 use crate::serve::Lifecycle;
 use crate::server::Server;
@@ -39,7 +39,7 @@ pub(crate) fn ops(server: &Server, lifecycle: Lifecycle) -> Router {
 }
 
 fn operations(server: &Server, lifecycle: Lifecycle) -> Router {
-    health::router(server, lifecycle).merge(openapi::router())
+    health::router(server, lifecycle).merge(metrics::router(server)).merge(openapi::router())
 }
 
 fn bare(server: &Server) -> Router {

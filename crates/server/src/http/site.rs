@@ -4,10 +4,12 @@ use std::fmt;
 
 use aws_lc_rs::hmac;
 use ipnet::IpNet;
+use jotgate_domain::Timestamp;
 
 use super::cookies::Cookies;
 use super::error::ErrorPage;
 use super::headers::RequestIds;
+use super::metrics::HttpMetrics;
 use crate::config::{Config, Origin};
 use crate::edge::Edge;
 
@@ -25,6 +27,9 @@ pub struct Site {
     pub(crate) error_page: RenderError,
     pub(crate) edge: Edge,
     pub(crate) request_ids: RequestIds,
+    pub(crate) metrics: HttpMetrics,
+    /// When it was made.
+    pub(crate) started: Timestamp,
 }
 
 /// Renders the page of a refusal as HTML; the text is the request's id, to quote.
@@ -57,6 +62,8 @@ impl Site {
             error_page,
             // Without randomness ids are still unique.
             request_ids: RequestIds::new(edge.random().unwrap_or_default()),
+            metrics: HttpMetrics::default(),
+            started: edge.now(),
             edge,
             public_url,
         }

@@ -6,11 +6,13 @@
 
 mod codec;
 mod lock;
+mod measured;
 mod open;
 mod plan;
 pub mod sqlite;
 
 pub(crate) use lock::make_private_dir;
 pub use lock::{DataDirLock, lock_data_dir};
+pub(crate) use measured::{Measured, Stats};
 pub use open::OpenError;
 pub use sqlite::Sqlite;

@@ -199,9 +199,14 @@ impl Ask<'_> {
         self
     }
 
-    pub async fn send(self) -> Answer {
+    /// Sends it, and leaves the answer's body to be read: of a stream that does not end.
+    pub async fn open(self) -> http::Response<Body> {
         let request = self.request.body(self.body).unwrap();
-        let response = self.site.router.clone().oneshot(request).await.unwrap();
+        self.site.router.clone().oneshot(request).await.unwrap()
+    }
+
+    pub async fn send(self) -> Answer {
+        let response = self.open().await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.to_vec() }

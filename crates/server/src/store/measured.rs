@@ -1,0 +1,169 @@
+//! How long the database takes and how often it fails: around any backend, so that none has to count.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use jotgate_domain::key::StoredKey;
+use jotgate_domain::name::Canonical;
+use jotgate_domain::store::{
+    Applied, Attempt, Attempted, AuditQuery, Change, Expect, Lookup, RevocationPage, Store, StoreError,
+};
+use jotgate_domain::{Session, SessionId, Timestamp, User, UserId, audit, refresh};
+
+use crate::metrics::{Counter, Histogram, Kind, Text};
+
+/// A store that counts what goes through it.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    inner: Arc<dyn Store>,
+    stats: Arc<Stats>,
+}
+
+macro_rules! operations {
+    ($($operation:ident)*) => {
+        /// What is counted, by operation.
+        #[derive(Debug, Default)]
+        pub(crate) struct Stats { $($operation: Operation,)* }
+
+        impl Stats {
+            fn all(&self) -> impl Iterator<Item = (&'static str, &Operation)> {
+                [$((stringify!($operation), &self.$operation),)*].into_iter()
+            }
+        }
+    };
+}
+
+operations! {
+    attempt refresh apply user users session session_by_handle sessions keys setting audit revocations sweep ping
+}
+
+#[derive(Debug, Default)]
+struct Operation {
+    took: Histogram,
+    unavailable: Counter,
+    corrupt: Counter,
+}
+
+impl Operation {
+    async fn measure<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let began = Instant::now();
+        let result = work.await;
+        self.took.observe(began.elapsed());
+        match &result {
+            Err(StoreError::Unavailable(_)) => self.unavailable.add_one(),
+            Err(StoreError::Corrupt(_)) => self.corrupt.add_one(),
+            // The others are answers.
+            _ => {}
+        }
+        result
+    }
+}
+
+impl Stats {
+    pub(crate) fn write(&self, text: &mut Text) {
+        text.family(
+            "jotgate_database_duration_seconds",
+            Kind::Histogram,
+            "How long the database took, by operation; of a write until it is durable.",
+        );
+        for (name, operation) in self.all() {
+            text.histogram(&[("operation", name)], &operation.took);
+        }
+        text.family(
+            "jotgate_database_errors_total",
+            Kind::Counter,
+            "Operations that the database failed: it was away or full (unavailable), or holds what cannot be \
+             read (corrupt).",
+        );
+        for (name, operation) in self.all() {
+            for (kind, counter) in [("unavailable", &operation.unavailable), ("corrupt", &operation.corrupt)]
+            {
+                text.sample(&[("operation", name), ("kind", kind)], counter.value());
+            }
+        }
+    }
+}
+
+impl Measured {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, stats: Arc::default() }
+    }
+
+    pub(crate) fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.stats)
+    }
+}
+
+#[async_trait]
+impl Store for Measured {
+    async fn attempt(&self, attempt: Attempt) -> Result<Attempted, StoreError> {
+        self.stats.attempt.measure(self.inner.attempt(attempt)).await
+    }
+
+    async fn refresh(&self, request: refresh::Request) -> Result<refresh::Outcome, StoreError> {
+        self.stats.refresh.measure(self.inner.refresh(request)).await
+    }
+
+    async fn apply(&self, changes: Vec<Change>, expect: Vec<Expect>) -> Result<Applied, StoreError> {
+        self.stats.apply.measure(self.inner.apply(changes, expect)).await
+    }
+
+    async fn user(&self, lookup: Lookup) -> Result<Option<User>, StoreError> {
+        self.stats.user.measure(self.inner.user(lookup)).await
+    }
+
+    async fn users(&self, after: Option<Canonical>, limit: u32) -> Result<Vec<User>, StoreError> {
+        self.stats.users.measure(self.inner.users(after, limit)).await
+    }
+
+    async fn session(&self, id: SessionId, now: Timestamp) -> Result<Option<(Session, User)>, StoreError> {
+        self.stats.session.measure(self.inner.session(id, now)).await
+    }
+
+    async fn session_by_handle(
+        &self,
+        handle_hash: [u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<(Session, User)>, StoreError> {
+        self.stats.session_by_handle.measure(self.inner.session_by_handle(handle_hash, now)).await
+    }
+
+    async fn sessions(
+        &self,
+        user: Option<UserId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError> {
+        self.stats.sessions.measure(self.inner.sessions(user, now, limit)).await
+    }
+
+    async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        self.stats.keys.measure(self.inner.keys()).await
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.stats.setting.measure(self.inner.setting(name)).await
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<audit::Entry>, StoreError> {
+        self.stats.audit.measure(self.inner.audit(query)).await
+    }
+
+    async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError> {
+        self.stats.revocations.measure(self.inner.revocations(cursor)).await
+    }
+
+    // A wait, not work.
+    async fn changed(&self, seen: u64) -> u64 {
+        self.inner.changed(seen).await
+    }
+
+    async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError> {
+        self.stats.sweep.measure(self.inner.sweep(now, keep_audit, batch)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.stats.ping.measure(self.inner.ping()).await
+    }
+}
