@@ -139,19 +139,22 @@ fn clippy(check: &mut Check) -> Outcome {
     if let Err(missing) = check.machine.rust_component("clippy", "cargo-clippy") {
         return Outcome::Failed(missing);
     }
-    check.cargo("clippy --workspace --features jotgate-verify/follow --all-targets --locked -- -D warnings")
+    check.cargo("clippy --workspace --features jotgate-verify/full --all-targets --locked -- -D warnings")
 }
 
 fn test(check: &mut Check) -> Outcome {
     check.cargo(
-        "test --workspace --exclude e2e --features jotgate-verify/follow --locked --no-fail-fast \
+        "test --workspace --exclude e2e --features jotgate-verify/full --locked --no-fail-fast \
          --lib --bins --tests --examples",
     )
 }
 
-/// In a build of the whole workspace, a dependency has the features of all who use it.
+/// In a build of the whole workspace, a dependency has the features of all who use it. So each library, and each
+/// feature, by itself.
 fn alone(check: &mut Check) -> Outcome {
-    for library in ["jotgate-jose", "jotgate-verify", "jotgate-domain"] {
+    let features = ["tower", "axum", "follow"].map(|feature| format!("jotgate-verify --features {feature}"));
+    let libraries = ["jotgate-jose", "jotgate-verify", "jotgate-domain"].map(str::to_owned);
+    for library in libraries.iter().chain(&features) {
         let outcome = check.cargo(&format!("check --locked --package {library}"));
         if !matches!(outcome, Outcome::Passed) {
             return outcome;
@@ -183,14 +186,12 @@ fn fuzz(check: &mut Check) -> Outcome {
 }
 
 fn doctest(check: &mut Check) -> Outcome {
-    check.cargo(
-        "test --workspace --exclude e2e --features jotgate-verify/follow --locked --no-fail-fast --doc",
-    )
+    check.cargo("test --workspace --exclude e2e --features jotgate-verify/full --locked --no-fail-fast --doc")
 }
 
 fn docs(check: &mut Check) -> Outcome {
     let mut command = Command::new("cargo");
-    command.args(["doc", "--workspace", "--features", "jotgate-verify/follow", "--locked", "--no-deps"]);
+    command.args(["doc", "--workspace", "--features", "jotgate-verify/full", "--locked", "--no-deps"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     check.run(command)
 }

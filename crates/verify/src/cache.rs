@@ -4,6 +4,7 @@
 //! text is compared. Reading takes no lock. Only tokens that were accepted get in, so nobody can fill it with
 //! forgeries, nor, without the issuer's key, choose where a token lands.
 
+use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,12 +16,18 @@ use jotgate_jose::{Algorithm, Claims, Verified};
 #[derive(Debug, Clone)]
 pub struct Token(Arc<Entry>);
 
-#[derive(Debug)]
 struct Entry {
     text: Box<str>,
     verified: Verified<'static>,
     /// Of the keys that it was verified with.
     generation: u64,
+}
+
+/// Without the text: it is a credential, and `Debug` ends in logs.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.verified.fmt(f)
+    }
 }
 
 impl Token {

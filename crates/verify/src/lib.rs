@@ -20,11 +20,15 @@
 //! happens while it cannot be heard. Without it there is no I/O in here, and time is an argument.
 
 mod cache;
+#[cfg(any(feature = "follow", feature = "tower"))]
+mod clock;
 #[cfg(feature = "follow")]
 pub mod follow;
 mod freshness;
 mod issuers;
 mod metrics;
+#[cfg(feature = "tower")]
+pub mod protect;
 mod refusal;
 pub mod revocations;
 #[cfg(test)]

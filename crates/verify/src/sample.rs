@@ -37,13 +37,16 @@ impl Sample {
 
     /// A token of ten minutes, whose status entry is `n`.
     pub(crate) fn token(&self, n: u64) -> String {
-        let Self { issuer, key } = self;
-        let payload = format!(
+        self.key.sign("at+jwt", self.payload(n).as_bytes()).unwrap()
+    }
+
+    pub(crate) fn payload(&self, n: u64) -> String {
+        let issuer = &self.issuer;
+        format!(
             r#"{{"iss":"{issuer}","sub":"user-{n}","aud":"{AUDIENCE}","exp":{},"iat":{START},"jti":"{n}",
                "client_id":"web","scope":"read write","roles":["staff"],"sid":"s{n}","auth_time":{START},
                "status":{{"status_list":{{"idx":{n},"uri":"{issuer}/auth/status/0"}}}}}}"#,
             START + 600
-        );
-        key.sign("at+jwt", payload.as_bytes()).unwrap()
+        )
     }
 }

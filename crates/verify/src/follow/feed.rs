@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::client::Failure;
 use super::issuer::Source;
 use super::sse::{Event, Parser};
-use super::{Followed, lists, now};
+use super::{Followed, lists};
 use crate::Revocations;
+use crate::clock::now;
 
 /// Longest page that is read, in bytes: some 10,000 entries.
 const LIMIT: usize = 8 * 1024 * 1024;

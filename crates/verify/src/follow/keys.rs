@@ -8,8 +8,9 @@ use jotgate_jose::KeySet;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Followed;
 use super::client::Failure;
-use super::{Followed, now};
+use crate::clock::now;
 
 /// Longest JWK Set that is read, in bytes.
 const LIMIT: usize = 1024 * 1024;

@@ -8,10 +8,11 @@ use jotgate_jose::{KeySet, Policy};
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 use serde::Deserialize;
 
+use super::Followed;
 use super::client::Failure;
 use super::discovery::path_of;
-use super::{Followed, now};
 use crate::Revocations;
+use crate::clock::now;
 use crate::revocations::MAX_INDEX;
 
 /// How often lists are asked for where the issuer has nothing else.

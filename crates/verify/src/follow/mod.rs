@@ -12,7 +12,7 @@ mod lists;
 mod sse;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jotgate_jose::Error;
 use tokio::sync::OnceCell;
@@ -24,6 +24,7 @@ use discovery::Endpoints;
 pub use issuer::{Issuer, SetupError, Source};
 use keys::Keys;
 
+use crate::clock::now;
 use crate::{IssuerError, Issuers, Refusal, Token, Verifier};
 
 /// Verifies tokens of the issuers that it follows in the background. Cheap to clone; the last clone ends it.
@@ -149,10 +150,4 @@ impl Followed {
     fn note(&self, trouble: Option<Failure>) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
-}
-
-/// Seconds since the epoch.
-#[expect(clippy::disallowed_methods, reason = "the edge: everything below takes the time as a value")]
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
