@@ -15,6 +15,8 @@ pub enum Action {
     UserChanged,
     RoleGranted,
     RoleRevoked,
+    /// The configuration permits a role less than at the last start.
+    RoleReduced,
     LoginSucceeded,
     LoginFailed,
     LoginThrottled,
@@ -46,6 +48,7 @@ impl Action {
         (Self::UserChanged, "user.changed"),
         (Self::RoleGranted, "role.granted"),
         (Self::RoleRevoked, "role.revoked"),
+        (Self::RoleReduced, "role.reduced"),
         (Self::LoginSucceeded, "login.succeeded"),
         (Self::LoginFailed, "login.failed"),
         (Self::LoginThrottled, "login.throttled"),
@@ -70,6 +73,47 @@ impl Action {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, n)| *n == name).map(|(action, _)| *action)
+    }
+}
+
+/// What an action takes from tokens that are out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revokes {
+    Nothing,
+    /// Access tokens; their sessions go on with others.
+    Tokens,
+    /// Sessions, and all tokens of each.
+    Sessions,
+}
+
+impl Action {
+    /// What it revokes, at most: every action that does is a row of the table in `docs/revocation.md`, which a test
+    /// measures.
+    #[must_use]
+    pub fn revokes(self) -> Revokes {
+        match self {
+            Self::UserDeleted
+            | Self::UserDisabled
+            | Self::LoggedOut
+            | Self::SessionRevoked
+            | Self::SessionDisplaced
+            | Self::PasswordChanged
+            | Self::RefreshReused => Revokes::Sessions,
+            Self::RoleRevoked | Self::RoleReduced | Self::UserChanged | Self::KeyRevoked => Revokes::Tokens,
+            Self::UserRegistered
+            | Self::UserCreated
+            | Self::UserImported
+            | Self::UserEnabled
+            | Self::RoleGranted
+            | Self::LoginSucceeded
+            | Self::LoginFailed
+            | Self::LoginThrottled
+            | Self::RefreshSibling
+            | Self::RefreshRepeatedElsewhere
+            | Self::DatabaseWentBack
+            | Self::KeyCreated
+            | Self::KeyRotated => Revokes::Nothing,
+        }
     }
 }
 

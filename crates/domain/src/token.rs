@@ -205,9 +205,17 @@ pub fn permissions(user: &User, policy: &Policy) -> Option<Vec<String>> {
     if policy.permissions.values().all(Vec::is_empty) {
         return None;
     }
-    let union: BTreeSet<&String> =
-        user.roles.iter().filter_map(|role| policy.permissions.get(role.as_str())).flatten().collect();
-    Some(union.into_iter().cloned().collect())
+    Some(permitted(user, &policy.permissions).into_iter().cloned().collect())
+}
+
+/// Whether the user could do under `before` (permissions by role) what `policy` no longer permits.
+#[must_use]
+pub fn loses_permissions(user: &User, before: &BTreeMap<String, Vec<String>>, policy: &Policy) -> bool {
+    !permitted(user, before).is_subset(&permitted(user, &policy.permissions))
+}
+
+fn permitted<'a>(user: &User, by_role: &'a BTreeMap<String, Vec<String>>) -> BTreeSet<&'a String> {
+    user.roles.iter().filter_map(|role| by_role.get(role.as_str())).flatten().collect()
 }
 
 /// What a token carries of its session's scope: `admin` goes with the role, and a token in a cookie, which sibling
@@ -442,6 +450,12 @@ mod tests {
         assert!(!has(&User { email_verified_at: None, ..user() }, &policy(), "email"), "not proven");
         assert!(!has(&User { email: None, ..user() }, &policy(), "email"));
         assert!(!has(&user(), &Policy::default(), "permissions"), "not configured");
+        // (permissions of editor before, whether the user, editor and admin, has less now)
+        for (before, less) in [("read", false), ("write", false), ("ban", false), ("print", true)] {
+            let before = BTreeMap::from([("editor".to_owned(), vec![before.to_owned()])]);
+            assert_eq!(loses_permissions(&user(), &before, &policy()), less, "{before:?}");
+            assert!(!loses_permissions(&User { roles: Vec::new(), ..user() }, &before, &policy()));
+        }
         // Where they are configured, whoever has none has none, rather than no claim.
         let nobody = User { roles: Vec::new(), ..user() };
         assert_eq!(claims(&nobody, &session(), &policy())["permissions"], json!([]));

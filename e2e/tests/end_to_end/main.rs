@@ -5,3 +5,4 @@
 mod crash;
 mod first_login;
 mod pages;
+mod revocation;

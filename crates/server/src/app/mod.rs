@@ -14,6 +14,7 @@ mod operator;
 mod password;
 mod refresh;
 mod register;
+mod roles;
 mod sessions;
 mod status_list;
 

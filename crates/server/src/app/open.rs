@@ -151,6 +151,7 @@ impl App {
             store,
             config,
         };
+        super::roles::revoke_lost_permissions(&*app.store, &app.config.policy, &app.edge).await?;
         // What was revoked before this start is refused from the first request on.
         app.catch_up(0).await?;
         Ok(app)

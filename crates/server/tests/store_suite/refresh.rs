@@ -117,7 +117,7 @@ pub(crate) async fn row_6_a_spent_token_ends_the_session(store: &DynStore) {
         what: Revocable::Status(begun.status.unwrap()),
         until: last.access_until.plus(REVOKED_MARGIN),
     };
-    assert_eq!(entries, [entry.clone()]);
+    assert_eq!(entries, std::slice::from_ref(&entry));
     assert_eq!(store.revocations(0).await.unwrap().revoked, [entry]);
     assert_eq!(row(store, begun.id).await, None);
     for generation in 0..5 {
