@@ -36,7 +36,23 @@ pub use http::{Client, Cookie, Lost, Request, Response, Wire};
 pub use program::binary;
 pub use server::{Options, Server};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::io::Write as _;
+
+/// The claims of a token, of which nothing is verified.
+#[must_use]
+pub fn claims(token: &str) -> serde_json::Value {
+    let payload = token.split('.').nth(1).expect("three parts");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON")
+}
+
+/// Lets this process have as many connections as it may: a soft limit is often 1,024.
+pub fn raise_limit_of_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
 
 /// Says that the test `name` is left out, and why. `cargo xtask test` counts it as skipped.
 pub fn left_out(name: &str, reason: &str) {

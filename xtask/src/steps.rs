@@ -233,8 +233,9 @@ fn e2e(check: &mut Check) -> Outcome {
     let machine = &check.machine;
     say_missing([
         machine.debian("chromium", &["chromium"], "a real browser for the pages").map(drop),
-        machine.debian("node", &["nodejs"], "drives the browser").map(drop),
+        machine.debian("node", &["nodejs"], "drives the browser, and verifies tokens").map(drop),
         machine.npm("e2e/browser", "target/e2e/browser"),
+        machine.npm("e2e/jose", "target/e2e/jose"),
     ]);
     test_release(check, &["--lib", "--test", "end_to_end"])
 }

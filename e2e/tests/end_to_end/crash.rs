@@ -2,6 +2,7 @@
 
 use e2e::{Client, Lost, Response, Server};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -36,6 +37,7 @@ fn what_was_answered_survives_kill_9() {
     let mut server = Server::start();
     let mut users = Vec::new();
     let mut answered = [0_u32; 3];
+    let mut entries: HashMap<u64, String> = HashMap::new();
     for round in 0..rounds() {
         // A login that a crash broke off stays counted as a try, so no user is kept until the throttle closes.
         if round % 8 == 0 {
@@ -64,6 +66,12 @@ fn what_was_answered_survives_kill_9() {
             answered[1] += u32::from(*refreshed);
             answered[2] += u32::from(session.end == End::Done);
             judge(&mut client, session);
+            // A status entry that a crash gave twice would end a stranger's session with one's own.
+            let claims = e2e::claims(&session.access);
+            let (idx, sid) =
+                (claims["status"]["status_list"]["idx"].as_u64().unwrap(), claims["sid"].to_string());
+            let owner = entries.entry(idx).or_insert_with(|| sid.clone());
+            assert_eq!(*owner, sid, "entry {idx} was given twice");
         }
     }
     let least = rounds() / 10;

@@ -4,5 +4,8 @@
 
 mod crash;
 mod first_login;
+mod followers;
+mod judge;
 mod pages;
 mod revocation;
+mod rotation;

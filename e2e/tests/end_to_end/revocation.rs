@@ -1,16 +1,16 @@
 //! The one contract of revocation: whatever revokes, everywhere where a token is judged, within the stated bound.
 //! The table that comes of it is printed, and `docs/revocation.md` shows one.
 
-use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use e2e::{Client, Server};
 use jotgate_domain::audit::{Action, Revokes};
 use serde_json::{Value, json};
+
+use super::judge::Judge;
 
 const PASSWORD: &str = "four unrelated words";
 /// Where the server answers itself, and where the feed is followed.
@@ -207,9 +207,7 @@ fn whatever_revokes_is_seen_everywhere() {
         .env("JOTGATE_JWKS_MAX_AGE", &format!("{}s", POLLED_BOUND.as_secs()))
         .config(&config(&["read", "write"]))
         .start();
-    let follower = Judge::start(Command::new(env!("CARGO_BIN_EXE_verifier")).arg(server.url()));
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/status-list.mjs");
-    let poller = Judge::start(Command::new("node").arg(script).arg(server.url()));
+    let (follower, poller) = (Judge::follower(&server), Judge::script("status-list.mjs", &[server.url()]));
     let mut table = Vec::new();
     for (number, trigger) in TRIGGERS.iter().enumerate() {
         let mut row = Vec::new();
@@ -403,44 +401,6 @@ impl<'a> Case<'a> {
                 response.status == 401
             })
             .collect()
-    }
-}
-
-/// A verifier in a process of its own: a token a line, a verdict a line.
-struct Judge {
-    child: Child,
-    ends: RefCell<(ChildStdin, BufReader<ChildStdout>)>,
-}
-
-impl Judge {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
-        let (stdin, stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let judge = Self { child, ends: RefCell::new((stdin, stdout)) };
-        assert_eq!(judge.read(), "ready");
-        judge
-    }
-
-    fn read(&self) -> String {
-        let mut line = String::new();
-        self.ends.borrow_mut().1.read_line(&mut line).expect("a line");
-        line.trim_end().to_owned()
-    }
-
-    fn refuses(&self, token: &str) -> bool {
-        writeln!(self.ends.borrow_mut().0, "{token}").expect("it listens");
-        match self.read().as_str() {
-            "valid" => false,
-            "revoked" | "unknown_key" => true,
-            other => panic!("{other}"),
-        }
-    }
-}
-
-impl Drop for Judge {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

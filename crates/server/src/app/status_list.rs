@@ -121,11 +121,8 @@ impl App {
         let (log_end, as_of) = (self.feed.end(), self.feed.as_of());
         let uri = self.status_uri(list);
         let bytes = self.verifier.revocations().bits(&uri, usize::try_from(LIST_SIZE).unwrap_or(usize::MAX));
-        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
-        let compressed = zlib
-            .write_all(&bytes)
-            .and_then(|()| zlib.finish())
-            .map_err(|error| Fault::Internal(format!("status list: {error}")))?;
+        let compressed =
+            compress(&bytes).map_err(|error| Fault::Internal(format!("status list: {error}")))?;
         // A second of `status_list.ttl` is what the signing itself may lag behind.
         let half = self.config.policy.status_list_ttl.saturating_sub(AT_MOST_EVERY).as_secs() / 2;
         let claims = Claims {
@@ -141,5 +138,38 @@ impl App {
         let hash = digest(&SHA256, token.as_bytes());
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default()));
         Ok(StatusList { token, etag, max_age: half, log_end, made_at: now, as_of })
+    }
+}
+
+/// DEFLATE in the zlib format, at its best (draft-ietf-oauth-status-list §4.1).
+fn compress(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
+    zlib.write_all(bytes)?;
+    zlib.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use jotgate_domain::status::Permutation;
+    use jotgate_verify::Revocations;
+
+    use super::*;
+
+    /// What the draft's appendix says of a million entries, whatever sessions they were that ended.
+    #[test]
+    fn a_million_sessions_cost_what_the_draft_says() {
+        let permutation = Permutation::new(&[7; 32]).list(0);
+        // (every how many-th session ended, KB that the draft says for a million entries of one bit)
+        for (every, kilobytes) in [(1000, 2.2), (100, 13.7)] {
+            let revocations = Revocations::new();
+            for number in (0..LIST_SIZE).step_by(every) {
+                revocations.insert("u", permutation.index(number).unwrap(), i64::MAX);
+            }
+            let size = compress(&revocations.bits("u", 1 << 20)).unwrap().len();
+            // Ours has 2^20 entries, and KB may be of 1,000 bytes or of 1,024.
+            let limit = kilobytes * 1024.0 * 1.048_576 * 1.02;
+            println!("one in {every} revoked: {size} bytes");
+            assert!((size as f64) < limit, "one in {every}: {size} bytes, the draft says {kilobytes} KB");
+        }
     }
 }
