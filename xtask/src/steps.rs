@@ -152,7 +152,8 @@ fn test(check: &mut Check) -> Outcome {
 /// In a build of the whole workspace, a dependency has the features of all who use it. So each library, and each
 /// feature, by itself.
 fn alone(check: &mut Check) -> Outcome {
-    let features = ["tower", "axum", "follow"].map(|feature| format!("jotgate-verify --features {feature}"));
+    let features =
+        ["tower", "axum", "follow", "blocking"].map(|feature| format!("jotgate-verify --features {feature}"));
     let libraries = ["jotgate-jose", "jotgate-verify", "jotgate-domain"].map(str::to_owned);
     for library in libraries.iter().chain(&features) {
         let outcome = check.cargo(&format!("check --locked --package {library}"));

@@ -220,6 +220,16 @@ pub fn insecure_issuer(token: &str) -> Result<String, Error> {
     Claims::new(&text, payload_len, &index).iss().map(str::to_owned).ok_or(Error::MissingClaim)
 }
 
+/// The `kid` that a token of at most 16 KiB names, if it names one; nothing verified.
+///
+/// # Errors
+/// [`Error::Malformed`] as in [`verify_signature_only`].
+pub fn insecure_kid(token: &str) -> Result<Option<String>, Error> {
+    let parts = Parts::cut(token, crate::policy::MAX_LEN)?;
+    let header = header::decode(parts.header)?;
+    Ok(Header::parse(&header)?.kid.map(Cow::into_owned))
+}
+
 /// All but the policy's claims; leaves in `buffer` and `index` what [`Verified`] holds, its UTF-8 not checked yet.
 fn decode(
     keys: &KeySet,

@@ -57,6 +57,8 @@ counters! {
     pages,
     /// Revocations heard.
     revocations,
+    /// Entries and events of the feed of a kind that this version does not know, passed over.
+    unknown_entries,
     /// Times everything was forgotten and learned anew.
     resets,
     /// Status lists read.

@@ -60,6 +60,17 @@ impl Revocations {
         self.kids.load().contains_key(kid)
     }
 
+    /// Whether any key is revoked.
+    pub(crate) fn has_keys(&self) -> bool {
+        !self.kids.load().is_empty()
+    }
+
+    /// How many lists there is anything of.
+    #[cfg(feature = "follow")]
+    pub(crate) fn lists(&self) -> usize {
+        self.lists.load().len()
+    }
+
     /// The list at `uri` as a status list of `entries` one-bit entries has it, revoked ones as 1: entry 0 is the
     /// lowest bit of the first byte (draft-ietf-oauth-status-list).
     #[must_use]
@@ -106,7 +117,8 @@ impl Revocations {
     pub fn insert_key(&self, kid: &str, until: i64) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kids = HashMap::clone(&self.kids.load());
-        kids.insert(kid.into(), until);
+        let known = kids.entry(kid.into()).or_insert(until);
+        *known = until.max(*known);
         self.kids.store(Arc::new(kids));
     }
 
@@ -119,6 +131,11 @@ impl Revocations {
 
     /// Forgets the lists and keys of which no token is left at `now` (seconds since the epoch).
     pub fn forget_expired(&self, now: i64) {
+        self.forget_expired_but(now, |_| false);
+    }
+
+    /// The same, but no key that `keep` names.
+    pub(crate) fn forget_expired_but(&self, now: i64, keep: impl Fn(&str) -> bool) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let lists = self.lists.load();
         if lists.values().any(|list| list.until.load(Ordering::Acquire) < now) {
@@ -127,9 +144,10 @@ impl Revocations {
             self.lists.store(Arc::new(lists));
         }
         let kids = self.kids.load();
-        if kids.values().any(|until| *until < now) {
+        let goes = |kid: &str, until: i64| until < now && !keep(kid);
+        if kids.iter().any(|(kid, until)| goes(kid, *until)) {
             let mut kids = HashMap::clone(&kids);
-            kids.retain(|_, until| *until >= now);
+            kids.retain(|kid, until| !goes(kid, *until));
             self.kids.store(Arc::new(kids));
         }
     }

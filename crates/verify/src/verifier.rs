@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use jotgate_jose::{Error, KeySet, Policy, Verified};
+use jotgate_jose::{Error, KeySet, Policy, Verified, insecure_kid};
 
 use crate::cache::{Cache, Token};
 use crate::freshness::{Freshness, Heard, Staleness, Standing};
@@ -124,8 +124,13 @@ impl Verifier {
     /// # Errors
     /// [`Error`], whose code is the contract's.
     pub fn verify(&self, token: &str, now: u64) -> Result<Verified<'static>, Error> {
-        let verified = jotgate_jose::verify(&self.keys.load(), &self.policy, token, now)?;
-        if self.is_revoked(&verified) { Err(Error::Revoked) } else { Ok(verified) }
+        match jotgate_jose::verify(&self.keys.load(), &self.policy, token, now) {
+            Ok(verified) if self.is_revoked(&verified) => Err(Error::Revoked),
+            // The same answer before and after the key leaves the set; and nobody asks for keys on account of one that
+            // is known to be bad.
+            Err(Error::UnknownKey) if self.names_revoked_key(token) => Err(Error::Revoked),
+            result => result,
+        }
     }
 
     /// What a request needs: [`Verifier::verify`], from the cache where the token is in it, and only while this
@@ -175,6 +180,25 @@ impl Verifier {
     fn is_revoked(&self, verified: &Verified<'_>) -> bool {
         self.revocations.contains_key(verified.kid())
             || verified.claims().status().is_some_and(|entry| self.revocations.contains(entry.uri, entry.idx))
+    }
+
+    fn names_revoked_key(&self, token: &str) -> bool {
+        self.revocations.has_keys()
+            && insecure_kid(token).is_ok_and(|kid| kid.is_some_and(|kid| self.revocations.contains_key(&kid)))
+    }
+
+    /// Forgets the revocations of which no token is left at `now`, but no key that would be trusted again.
+    #[cfg(feature = "follow")]
+    pub(crate) fn forget_expired(&self, now: u64) {
+        let keys = self.keys.load();
+        let in_use = |kid: &str| keys.iter().any(|key| key.kid() == kid);
+        self.revocations.forget_expired_but(i64::try_from(now).unwrap_or(i64::MAX), in_use);
+    }
+
+    /// Changes whenever the keys do.
+    #[cfg(feature = "follow")]
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     #[cfg(feature = "follow")]
@@ -241,6 +265,36 @@ mod tests {
         verifier.set_keys(sample.keys());
         verifier.check(&token, START).unwrap();
         assert_eq!(verifier.metrics().cache_hits, 0);
+    }
+
+    #[test]
+    fn a_revoked_key_is_named_as_such_before_and_after_it_leaves_the_set() {
+        let sample = Sample::new();
+        let verifier = sample.verifier().with_cache(1 << 20);
+        let kid = sample.keys().iter().next().unwrap().kid().to_owned();
+        let token = sample.token(1);
+        verifier.check(&token, START).unwrap();
+        verifier.revocations().insert_key(&kid, 100);
+        assert_eq!(verifier.check(&token, START).unwrap_err(), Error::Revoked.into());
+        verifier.set_keys(Sample::new().keys());
+        assert_eq!(verifier.check(&token, START).unwrap_err(), Error::Revoked.into());
+        assert_eq!(verifier.check(&Sample::new().token(1), START).unwrap_err(), Error::UnknownKey.into());
+    }
+
+    #[test]
+    #[cfg(feature = "follow")]
+    fn a_revoked_key_stays_revoked_while_a_stale_set_has_it() {
+        let sample = Sample::new();
+        let verifier = sample.verifier();
+        let kid = sample.keys().iter().next().unwrap().kid().to_owned();
+        verifier.revocations().insert_key(&kid, 100);
+        verifier.revocations().insert_key("other", 100);
+        verifier.forget_expired(START);
+        assert_eq!(verifier.check(&sample.token(1), START).unwrap_err(), Error::Revoked.into());
+        assert!(!verifier.revocations().contains_key("other"));
+        verifier.set_keys(Sample::new().keys());
+        verifier.forget_expired(START);
+        assert!(!verifier.revocations().has_keys());
     }
 
     #[test]

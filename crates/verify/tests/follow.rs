@@ -1,16 +1,19 @@
-//! Following the real server, and servers that mean harm.
+//! Following the real server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use jotgate::Server;
+use jotgate::app::Operator;
 use jotgate::config::{Config, Origin, PasswordHash};
+use jotgate::edge::Edge;
 use jotgate::serve::{self, Lifecycle};
 use jotgate_jose::{Algorithm, Error, SigningKey};
-use jotgate_verify::follow::{Failure, Follower, Issuer, Source};
+#[cfg(feature = "blocking")]
+use jotgate_verify::follow::{BlockingFollower, SetupError};
+use jotgate_verify::follow::{Follower, Issuer, Source};
 use jotgate_verify::{Refusal, Staleness, Verifier};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -72,6 +75,12 @@ impl Site {
     fn issuer(&self) -> String {
         let port = self.config.public_url.as_ref().map_or(self.address.port(), |url| url.port.unwrap());
         format!("http://127.0.0.1:{port}")
+    }
+
+    fn origin(&self) -> Origin {
+        let port = self.address.port();
+        let own = Origin { https: false, host: "127.0.0.1".into(), port: Some(port) };
+        self.config.public_url.clone().unwrap_or(own)
     }
 
     fn follow(&self) -> Issuer {
@@ -290,71 +299,65 @@ async fn a9_a_thousand_unknown_keys_ask_once_a_cool_down() {
     assert!((2..=most).contains(&fetches), "{fetches} in {:?}", start.elapsed());
 }
 
-/// Answers what it is told to.
-async fn hostile(answer: impl Fn(&str, u16) -> Vec<u8> + Send + 'static) -> (u16, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            count.fetch_add(1, Ordering::SeqCst);
-            let mut request = vec![0; 4096];
-            let length = stream.read(&mut request).await.unwrap_or(0);
-            let request = String::from_utf8_lossy(&request[..length]).into_owned();
-            let bytes = answer(request.split(' ').nth(1).unwrap_or(""), port);
-            tokio::spawn(async move { stream.write_all(&bytes).await });
-        }
-    });
-    (port, asked)
-}
-
-fn ok(body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nCache-Control: max-age=0\r\n\r\n{body}", body.len())
-        .into()
-}
-
+/// An operator's own process on the same database, as far as the server can tell.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a42_bad_answers_change_no_key_and_redirects_lead_nowhere() {
-    let (elsewhere, asked) = hostile(|_, _| ok("{}")).await;
-    let redirect =
-        format!("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{elsewhere}/\r\nContent-Length: 0\r\n\r\n");
-    let bad: [(Vec<u8>, Failure); 5] = [
-        (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n".into(), Failure::Status(500)),
-        (ok("<html>hello</html>"), Failure::Unusable("no JWK Set")),
-        (ok(&"a".repeat(10_000_000)), Failure::TooLong),
-        (redirect.into(), Failure::Status(302)),
-        (ok(r#"{"keys":[]}"#), Failure::Unusable("no usable key in the JWK Set")),
-    ];
-    for (bytes, expected) in bad {
-        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
-        let jwks = jotgate_jose::KeySet::from(key.verifying_key()).to_json();
-        let first = AtomicUsize::new(0);
-        let (port, _) = hostile(move |path, port| match path {
-            "/.well-known/oauth-authorization-server" => {
-                ok(&json!({"issuer": format!("http://127.0.0.1:{port}"),
-                    "jwks_uri": format!("http://127.0.0.1:{port}/keys")})
-                .to_string())
-            }
-            "/keys" if first.fetch_add(1, Ordering::SeqCst) == 0 => ok(&jwks),
-            _ => bytes.clone(),
-        })
-        .await;
-        let address = format!("http://127.0.0.1:{port}");
-        let issuer = Issuer::new(&address, "api").staleness(Staleness::Accept);
-        let follower = issuer.cool_down(Duration::from_millis(50)).follow().unwrap();
-        let verifier = the_verifier(&follower);
-        let start = Instant::now();
-        while verifier.metrics().key_fetch_failures == 0 {
-            let _ = follower
-                .check(&SigningKey::generate(Algorithm::EdDsa).unwrap().sign("at+jwt", b"{}").unwrap())
-                .await;
-            assert!(start.elapsed() < PATIENCE, "{expected}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert_eq!(verifier.keys().len(), 1, "{expected}");
-        assert!(verifier.metrics().key_fetch_failures > 0);
+async fn a_key_revoked_in_an_emergency_is_refused_within_a_second_and_its_successor_accepted() {
+    let site = Site::new(None).await;
+    let follower = site.follow().follow().unwrap();
+    assert!(follower.ready(PATIENCE).await);
+    streaming(&follower).await;
+    let old = site.token("ada").await;
+    assert_eq!(refusal(&follower, &old).await, None);
+    let fetches = the_verifier(&follower).metrics().key_fetches;
+    let config = Config { public_url: Some(site.origin()), ..site.config.clone() };
+    let operator = Operator::open(config, Edge::system(), false).unwrap();
+    let start = Instant::now();
+    let bad = operator.rotate_keys_in_an_emergency(None).await.unwrap();
+    let took = start.elapsed() + until(&follower, &old, REVOKED).await;
+    println!("refused after {took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let new = site.token("bob").await;
+    until(&follower, &new, None).await;
+    // The keys are asked for without being told by a token, and then the old one is gone.
+    while the_verifier(&follower).keys().iter().any(|key| key.kid() == bad) {
+        assert_eq!(refusal(&follower, &old).await, REVOKED, "at no instant");
+        assert!(start.elapsed() < PATIENCE, "still the old keys");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(asked.load(Ordering::SeqCst), 0, "nobody followed the redirect");
+    assert_eq!(the_verifier(&follower).metrics().key_fetches, fetches + 1);
+    assert_eq!(refusal(&follower, &old).await, REVOKED, "by the same name as before");
+    assert_eq!(refusal(&follower, &new).await, None);
+    // Who comes later hears it as well.
+    let late = site.follow().follow().unwrap();
+    assert!(late.ready(PATIENCE).await);
+    assert_eq!(refusal(&late, &old).await, REVOKED);
+    assert_eq!(refusal(&late, &new).await, None);
+}
+
+#[test]
+#[cfg(feature = "blocking")]
+fn a_program_without_async_follows_as_well() {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let site = runtime.block_on(Site::new(None));
+    let follower = BlockingFollower::start([site.follow()]).unwrap();
+    assert!(follower.ready(PATIENCE), "{:?}", follower.trouble(&site.issuer()));
+    let token = runtime.block_on(site.token("ada"));
+    assert_eq!(follower.check(&token).unwrap().claims().preferred_username(), Some("ada"));
+    let forged = SigningKey::generate(Algorithm::EdDsa).unwrap().sign("at+jwt", b"{}").unwrap();
+    // From inside a runtime it blocks, and no more.
+    let inside = runtime.block_on(async { follower.check(&forged) });
+    assert_eq!(inside.unwrap_err(), Refusal::Token(Error::UnknownKey));
+    runtime.block_on(site.logout(&token));
+    let start = Instant::now();
+    while follower.check(&token).err() != REVOKED {
+        assert!(start.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let weak = Arc::downgrade(follower.issuers().iter().next().unwrap());
+    drop(follower);
+    while weak.upgrade().is_some() {
+        assert!(start.elapsed() < PATIENCE, "its tasks live on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(BlockingFollower::start([Issuer::new("nonsense", "a")]).unwrap_err(), SetupError::BadAddress);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::client::Failure;
 use super::issuer::Source;
@@ -23,6 +23,8 @@ const MOST_PAGES: usize = 2_000;
 const FIRST_WORD: Duration = Duration::from_secs(2);
 /// A stream that is silent for longer than two heart-beats is dead.
 const SILENCE: Duration = Duration::from_secs(12);
+/// Most lists of one issuer: each takes 8 KiB at least.
+const MOST_LISTS: usize = 1_024;
 /// How often the feed is asked while there is no stream.
 const POLL: Duration = Duration::from_millis(900);
 /// Longest wait between two tries while the issuer is down.
@@ -42,11 +44,13 @@ struct Page {
     entries: Vec<Entry>,
 }
 
+/// Of a later version there may be entries of other kinds, for verifiers that know them.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Entry {
-    Status { uri: String, idx: u64, until: i64 },
-    Key { kid: String, until: i64 },
+struct Entry {
+    uri: Option<String>,
+    idx: Option<u64>,
+    kid: Option<String>,
+    until: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -70,7 +74,6 @@ pub(super) async fn follow(one: Arc<Followed>) {
     let mut wait = FIRST_WAIT;
     let mut no_stream_before = Instant::now();
     loop {
-        one.verifier.revocations().forget_expired(i64::try_from(now()).unwrap_or(i64::MAX));
         let next = match round(&one, &mut cursor, &mut no_stream_before).await {
             Ok(next) => {
                 wait = FIRST_WAIT;
@@ -79,6 +82,8 @@ pub(super) async fn follow(one: Arc<Followed>) {
             Err(failure) => {
                 one.verifier.counters().feed_failures.add();
                 one.note(Some(failure));
+                // The issuer may have moved them.
+                one.forget_endpoints();
                 let doubled = (wait * 2).min(MOST_WAIT);
                 std::mem::replace(&mut wait, doubled)
             }
@@ -97,6 +102,8 @@ async fn round(
     let (Some(feed), Source::Stream | Source::Poll(_)) = (&endpoints.feed, one.settings.source) else {
         lists::replace(one).await?;
         one.note(None);
+        // An issuer of today has a feed tomorrow.
+        one.forget_endpoints();
         return Ok(match one.settings.source {
             Source::StatusLists(every) => every,
             Source::Stream | Source::Poll(_) => lists::USUAL_WAIT,
@@ -104,7 +111,11 @@ async fn round(
     };
     if let Err(failure) = catch_up(one, feed, cursor).await {
         // The lists say the same, a little later, and may come from somewhere that is still up.
+        let gone = matches!(failure, Failure::Status(404 | 410));
         lists::add(one).await.map_err(|_| failure)?;
+        if gone {
+            one.forget_endpoints();
+        }
         return Ok(POLL);
     }
     one.note(None);
@@ -150,8 +161,7 @@ async fn catch_up(one: &Followed, feed: &str, cursor: &mut Option<String>) -> Re
             anew = Some(Revocations::new());
         }
         for entry in page.entries {
-            one.verifier.counters().revocations.add();
-            entry.put(anew.as_ref().unwrap_or(one.verifier.revocations()));
+            entry.put(one, anew.as_ref().unwrap_or(one.verifier.revocations()))?;
         }
         at = Some(page.cursor);
         if !page.more {
@@ -177,8 +187,9 @@ async fn stream(one: &Followed, feed: &str, cursor: &mut Option<String>) -> End 
     };
     let mut parser = Parser::default();
     let mut began = false;
+    let mut patience = Instant::now() + FIRST_WORD;
     loop {
-        let frame = match timeout(if began { SILENCE } else { FIRST_WORD }, body.frame()).await {
+        let frame = match timeout_at(patience, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => return End::Broken(Failure::Unreachable(error.to_string())),
             Ok(None) => return End::Broken(Failure::Unreachable("the stream ended".to_owned())),
@@ -191,6 +202,8 @@ async fn stream(one: &Followed, feed: &str, cursor: &mut Option<String>) -> End 
             if !std::mem::replace(&mut began, true) {
                 one.verifier.counters().streams.add();
             }
+            // Whole events only: bytes that never become one are silence.
+            patience = Instant::now() + SILENCE;
             match take(one, event, cursor) {
                 Ok(true) => {}
                 Ok(false) => return End::Reset,
@@ -206,15 +219,14 @@ fn take(one: &Followed, event: Event, cursor: &mut Option<String>) -> Result<boo
     match &*event.name {
         "revoked" => {
             let entry: Entry = serde_json::from_str(&event.data).map_err(unusable)?;
-            one.verifier.counters().revocations.add();
-            entry.put(one.verifier.revocations());
+            entry.put(one, one.verifier.revocations())?;
         }
         "alive" => {
             let alive: Alive = serde_json::from_str(&event.data).map_err(unusable)?;
             heard(one, alive.as_of);
         }
         "reset" => return Ok(false),
-        _ => {}
+        _ => one.verifier.counters().unknown_entries.add(),
     }
     // After what it tells is done: who stops in between asks for it again.
     if event.id.is_some() {
@@ -224,19 +236,39 @@ fn take(one: &Followed, event: Event, cursor: &mut Option<String>) -> Result<boo
 }
 
 impl Entry {
-    fn put(&self, set: &Revocations) {
+    /// Half an entry is refused, not passed over: it was a revocation.
+    fn put(&self, one: &Followed, set: &Revocations) -> Result<(), Failure> {
+        let counters = one.verifier.counters();
         match self {
-            Self::Status { uri, idx, until } => set.insert(uri, *idx, *until),
-            Self::Key { kid, until } => set.insert_key(kid, *until),
+            Self { uri: Some(uri), idx: Some(idx), kid: None, until: Some(until) } => {
+                set.insert(uri, *idx, *until);
+                if set.lists() > MOST_LISTS {
+                    return Err(Failure::Unusable("too many status lists"));
+                }
+            }
+            Self { uri: None, idx: None, kid: Some(kid), until: Some(until) } => {
+                // Its successor may be new; what is listed again at each reconnection is not.
+                if !one.verifier.revocations().contains_key(kid) {
+                    one.keys.hurry();
+                }
+                set.insert_key(kid, *until);
+            }
+            Self { uri: None, idx: None, kid: None, .. } => {
+                counters.unknown_entries.add();
+                return Ok(());
+            }
+            _ => return Err(Failure::Unusable("half an entry of a feed")),
         }
+        counters.revocations.add();
+        Ok(())
     }
 }
 
-/// A clock that is ahead buys no freshness.
+/// A clock that is ahead buys no freshness, and makes nothing be forgotten before its time: the slower one counts.
 fn heard(one: &Followed, as_of: u64) {
-    let now = now();
-    one.verifier.heard(as_of.min(now));
-    one.verifier.revocations().forget_expired(i64::try_from(now).unwrap_or(i64::MAX));
+    let as_of = as_of.min(now());
+    one.verifier.heard(as_of);
+    one.verifier.forget_expired(as_of);
 }
 
 /// A cursor is opaque: whatever it is made of, it stays one value of the query.
@@ -253,7 +285,7 @@ fn escaped(cursor: &str) -> String {
 }
 
 /// Between one and one and a half times as long, so that many followers do not come back at once.
-fn jittered(wait: Duration) -> Duration {
+pub(super) fn jittered(wait: Duration) -> Duration {
     let part = u32::try_from(RandomState::new().hash_one(0) % 512).unwrap_or(0);
     wait + wait * part / 1024
 }
@@ -273,12 +305,55 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_of_two_kinds() {
-        let page =
-            r#"{"cursor":"c","as_of":7,"entries":[{"uri":"u","idx":3,"until":9},{"kid":"k","until":9}]}"#;
+    fn entries_are_of_two_kinds_and_of_those_to_come() {
+        let issuer = super::super::Issuer::new("https://login.example", "a");
+        let one = Followed::new(issuer).unwrap();
+        let page = r#"{"cursor":"c","as_of":7,"entries":[{"uri":"u","idx":3,"until":9},{"kid":"k","until":9},
+            {"client":"c","until":9},{}]}"#;
         let page: Page = serde_json::from_str(page).unwrap();
         let set = Revocations::new();
-        page.entries.iter().for_each(|entry| entry.put(&set));
+        page.entries.iter().for_each(|entry| entry.put(&one, &set).unwrap());
         assert!(set.contains("u", 3) && set.contains_key("k") && !page.reset && !page.more);
+        let metrics = one.verifier.metrics();
+        assert_eq!((metrics.revocations, metrics.unknown_entries), (2, 2));
+        for half in
+            [r#"{"uri":"u","until":9}"#, r#"{"uri":"u","idx":3}"#, r#"{"kid":"k"}"#, r#"{"kid":"k","idx":1}"#]
+        {
+            let entry: Entry = serde_json::from_str(half).unwrap();
+            assert!(entry.put(&one, &set).is_err(), "{half}");
+        }
+        for wrong in [r#"{"uri":1,"idx":3,"until":9}"#, r#"{"uri":"u","idx":-3,"until":9}"#, "7"] {
+            assert!(serde_json::from_str::<Entry>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_endless_row_of_lists_is_cut_off() {
+        let one = Followed::new(super::super::Issuer::new("https://login.example", "a")).unwrap();
+        let set = Revocations::new();
+        let put = |n: usize| {
+            let entry = Entry { uri: Some(n.to_string()), idx: Some(1), kid: None, until: Some(9) };
+            entry.put(&one, &set)
+        };
+        assert!((0..MOST_LISTS).all(|n| put(n).is_ok()));
+        assert_eq!(put(MOST_LISTS), Err(Failure::Unusable("too many status lists")));
+    }
+
+    #[test]
+    fn the_slower_clock_decides_what_is_forgotten() {
+        let one = Followed::new(super::super::Issuer::new("https://login.example", "a")).unwrap();
+        let set = one.verifier.revocations();
+        let now = now();
+        let until = i64::try_from(now).unwrap();
+        set.insert("u", 1, until - 100);
+        set.insert("v", 1, until + 100);
+        // Our clock may be ahead of the issuer's ...
+        heard(&one, now - 1_000);
+        assert!(set.contains("u", 1));
+        assert_eq!(one.verifier.freshness().revocations_as_of, Some(now - 1_000));
+        // ... and the issuer's ahead of ours.
+        heard(&one, now + 1_000_000);
+        assert!(!set.contains("u", 1) && set.contains("v", 1));
+        assert!(one.verifier.freshness().revocations_as_of.is_some_and(|at| at <= now + 60));
     }
 }

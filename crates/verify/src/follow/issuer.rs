@@ -175,6 +175,8 @@ pub enum SetupError {
     Twice,
     /// TLS cannot be set up: what the library said.
     Tls(String),
+    /// A thread of its own cannot be had: what the system said.
+    Thread(String),
 }
 
 impl fmt::Display for SetupError {
@@ -184,6 +186,7 @@ impl fmt::Display for SetupError {
             Self::InsecureHttp => f.write_str("http to another host can be forged by whoever is on the way"),
             Self::NoIssuer => f.write_str("the policy does not name the issuer that is followed"),
             Self::Twice => f.write_str("this issuer is followed already"),
+            Self::Thread(why) => write!(f, "no thread to follow in: {why}"),
             Self::Tls(why) => write!(f, "TLS cannot be set up: {why}"),
         }
     }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Followed;
 use super::client::Failure;
+use super::feed::jittered;
 use crate::clock::now;
 
 /// Longest JWK Set that is read, in bytes.
@@ -21,6 +22,8 @@ const LEAST_MAX_AGE: Duration = Duration::from_secs(5);
 const MOST_MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// First wait after a failure; each further one doubles it, up to the cool-down.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// How long after the news of a revoked key the keys are asked for, and up to half as long again.
+const SOON: Duration = Duration::from_millis(500);
 /// A token with an unknown key waits no longer for the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -28,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     wanted: Notify,
+    hurry: Notify,
     done: watch::Sender<u64>,
     progress: Mutex<Progress>,
 }
@@ -48,6 +52,11 @@ impl Keys {
         }
         self.wanted.notify_one();
         timeout(PATIENCE, done.changed()).await.is_ok()
+    }
+
+    /// Has them asked for soon, cool-down or not: the issuer itself said that they changed.
+    pub(super) fn hurry(&self) {
+        self.hurry.notify_one();
     }
 
     fn progress(&self) -> Progress {
@@ -83,17 +92,20 @@ pub(super) async fn follow(one: Arc<Followed>) {
             Err(failure) => {
                 one.verifier.counters().key_fetch_failures.add();
                 one.note(Some(failure));
+                one.forget_endpoints();
                 let doubled = (wait * 2).min(one.settings.cool_down.max(FIRST_WAIT));
                 std::mem::replace(&mut wait, doubled)
             }
         };
         one.keys.set(Progress { not_before, asking: false });
         one.keys.done.send_modify(|rounds| *rounds += 1);
-        let due = Instant::now() + next;
+        let mut due = Instant::now() + next;
         loop {
             tokio::select! {
                 () = sleep(due.saturating_duration_since(Instant::now())) => break,
                 () = one.keys.wanted.notified() => if one.keys.progress().cooled_down() { break },
+                // All who follow hear it in one moment.
+                () = one.keys.hurry.notified() => due = due.min(Instant::now() + jittered(SOON)),
             }
         }
     }

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jotgate_jose::{KeySet, Policy};
+use jotgate_jose::Policy;
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 use serde::Deserialize;
 
 use super::Followed;
 use super::client::Failure;
 use super::discovery::path_of;
-use crate::Revocations;
 use crate::clock::now;
 use crate::revocations::MAX_INDEX;
+use crate::{Revocations, Verifier};
 
 /// How often lists are asked for where the issuer has nothing else.
 pub(super) const USUAL_WAIT: Duration = Duration::from_secs(15);
@@ -58,7 +58,8 @@ pub(super) async fn add(one: &Followed) -> Result<(), Failure> {
 
 /// The instant of the oldest list.
 async fn read_all(one: &Followed, set: &Revocations, until: i64) -> Result<u64, Failure> {
-    let path = one.endpoints().await?.lists.as_deref().ok_or(Failure::Unusable("no status lists"))?;
+    let endpoints = one.endpoints().await?;
+    let path = endpoints.lists.as_deref().ok_or(Failure::Unusable("no status lists"))?;
     let body = one.client.get(path, None, LIMIT).await?.body.unwrap_or_default();
     let all: Aggregation = serde_json::from_slice(&body).map_err(|_| Failure::Unusable("no aggregation"))?;
     if all.status_lists.is_empty() || all.status_lists.len() > MOST {
@@ -69,7 +70,7 @@ async fn read_all(one: &Followed, set: &Revocations, until: i64) -> Result<u64, 
         let outside = Failure::Unusable("a list outside the issuer");
         let path = path_of(uri, &one.settings.address).ok_or(outside)?;
         let body = one.client.get(path, None, LIMIT).await?.body.unwrap_or_default();
-        as_of = as_of.min(read(&body, uri, &one.verifier.keys(), now(), set, until)?);
+        as_of = as_of.min(read(&body, uri, &one.verifier, now(), set, until)?);
         one.verifier.counters().status_lists.add();
     }
     Ok(as_of)
@@ -79,7 +80,7 @@ async fn read_all(one: &Followed, set: &Revocations, until: i64) -> Result<u64, 
 fn read(
     body: &[u8],
     uri: &str,
-    keys: &KeySet,
+    verifier: &Verifier,
     now: u64,
     set: &Revocations,
     until: i64,
@@ -89,8 +90,12 @@ fn read(
     let policy = policy.optional("iss").optional("aud").require("sub").require("iat");
     let policy = policy.max_length(LIMIT).map_err(|_| unusable())?;
     let token = std::str::from_utf8(body).map_err(|_| unusable())?.trim_ascii();
-    let verified = jotgate_jose::verify(keys, &policy, token, now)
+    let verified = jotgate_jose::verify(&verifier.keys(), &policy, token, now)
         .map_err(|_| Failure::Unusable("a status list whose signature or time is not good"))?;
+    // Whoever has the key of tokens can sign lists.
+    if verifier.revocations().contains_key(verified.kid()) {
+        return Err(Failure::Unusable("a status list under a revoked key"));
+    }
     let claims = verified.claims();
     if claims.sub() != Some(uri) {
         return Err(Failure::Unusable("a status list of another address"));
@@ -130,9 +135,8 @@ mod tests {
     fn a_list_is_read_only_if_it_is_the_issuers_own() {
         let sample = Sample::new();
         let good = list(&sample, "statuslist+jwt", &[0b1000_0001, 0, 2]);
-        let set = Revocations::new();
-        let read =
-            |token: &str, uri: &str, now| read(token.as_bytes(), uri, &sample.keys(), now, &set, i64::MAX);
+        let (set, verifier) = (Revocations::new(), sample.verifier());
+        let read = |token: &str, uri: &str, now| read(token.as_bytes(), uri, &verifier, now, &set, i64::MAX);
         for (token, uri, now) in [
             (&list(&Sample::new(), "statuslist+jwt", &[255]), URI, START),
             (&list(&sample, "JWT", &[255]), URI, START),
@@ -146,5 +150,7 @@ mod tests {
         assert!((0..64).all(|idx| !set.contains(URI, idx)), "none of them left anything");
         assert_eq!(read(&good, URI, START), Ok(START));
         assert!((0..64).all(|idx| set.contains(URI, idx) == [0, 7, 17].contains(&idx)));
+        verifier.revocations().insert_key(sample.keys().iter().next().unwrap().kid(), i64::MAX);
+        assert!(read(&good, URI, START).is_err(), "under a revoked key");
     }
 }

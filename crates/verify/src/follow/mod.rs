@@ -3,6 +3,8 @@
 //! Connections go to the configured issuer's own host and to nowhere else: whatever its metadata, its lists or a
 //! token name elsewhere is not asked, and no redirect is followed.
 
+#[cfg(feature = "blocking")]
+mod blocking;
 mod client;
 mod discovery;
 mod feed;
@@ -14,10 +16,12 @@ mod sse;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use jotgate_jose::Error;
-use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
+#[cfg(feature = "blocking")]
+pub use blocking::BlockingFollower;
 use client::Client;
 pub use client::Failure;
 use discovery::Endpoints;
@@ -55,7 +59,7 @@ struct Followed {
     verifier: Arc<Verifier>,
     client: Client,
     settings: Issuer,
-    endpoints: OnceCell<Endpoints>,
+    endpoints: ArcSwapOption<Endpoints>,
     keys: Keys,
     trouble: Mutex<Option<Failure>>,
 }
@@ -79,14 +83,12 @@ impl Follower {
         let mut issuers = Issuers::new();
         let mut followed = Vec::new();
         for settings in all {
-            let client = settings.client()?;
-            let verifier = Arc::new(settings.verifier()?);
-            issuers.insert(Arc::clone(&verifier)).map_err(|error| match error {
+            let one = Followed::new(settings)?;
+            issuers.insert(Arc::clone(&one.verifier)).map_err(|error| match error {
                 IssuerError::Twice => SetupError::Twice,
                 IssuerError::None => SetupError::NoIssuer,
             })?;
-            let (endpoints, keys, trouble) = (OnceCell::new(), Keys::default(), Mutex::default());
-            followed.push(Arc::new(Followed { verifier, client, settings, endpoints, keys, trouble }));
+            followed.push(Arc::new(one));
         }
         let mut tasks = Vec::new();
         for one in &followed {
@@ -103,10 +105,12 @@ impl Follower {
     /// [`Refusal`].
     pub async fn check(&self, token: &str) -> Result<Token, Refusal> {
         let verifier = self.0.issuers.choose(token)?;
+        let generation = verifier.generation();
         let mut result = verifier.check_uncounted(token, now());
         if let Err(Refusal::Token(Error::UnknownKey) | Refusal::NotReady) = result
             && let Some(followed) = self.0.followed.iter().find(|one| Arc::ptr_eq(&one.verifier, verifier))
-            && followed.keys.refetch().await
+            // Or they came just after they were looked at.
+            && (followed.keys.refetch().await || verifier.generation() != generation)
         {
             result = verifier.check_uncounted(token, now());
         }
@@ -143,8 +147,29 @@ fn is_ready(verifier: &Verifier) -> bool {
 }
 
 impl Followed {
-    async fn endpoints(&self) -> Result<&Endpoints, Failure> {
-        self.endpoints.get_or_try_init(|| discovery::discover(&self.client, &self.settings.address)).await
+    fn new(settings: Issuer) -> Result<Self, SetupError> {
+        Ok(Self {
+            verifier: Arc::new(settings.verifier()?),
+            client: settings.client()?,
+            settings,
+            endpoints: ArcSwapOption::empty(),
+            keys: Keys::default(),
+            trouble: Mutex::default(),
+        })
+    }
+
+    async fn endpoints(&self) -> Result<Arc<Endpoints>, Failure> {
+        if let Some(known) = self.endpoints.load_full() {
+            return Ok(known);
+        }
+        let found = Arc::new(discovery::discover(&self.client, &self.settings.address).await?);
+        self.endpoints.store(Some(Arc::clone(&found)));
+        Ok(found)
+    }
+
+    /// They are asked for again when they are needed next.
+    fn forget_endpoints(&self) {
+        self.endpoints.store(None);
     }
 
     fn note(&self, trouble: Option<Failure>) {
