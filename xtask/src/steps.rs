@@ -142,7 +142,9 @@ fn clippy(check: &mut Check) -> Outcome {
     check.cargo("clippy --workspace --features jotgate-verify/full --all-targets --locked -- -D warnings")
 }
 
+/// The tests of the PostgreSQL store fail where there is none.
 fn test(check: &mut Check) -> Outcome {
+    say_missing([check.machine.postgres()]);
     check.cargo(
         "test --workspace --exclude e2e --features jotgate-verify/full --locked --no-fail-fast \
          --lib --bins --tests --examples",
@@ -237,6 +239,7 @@ fn e2e(check: &mut Check) -> Outcome {
         machine.debian("node", &["nodejs"], "drives the browser, and verifies tokens").map(drop),
         machine.npm("e2e/browser", "target/e2e/browser"),
         machine.npm("e2e/jose", "target/e2e/jose"),
+        machine.postgres(),
     ]);
     test_release(check, &["--lib", "--test", "end_to_end"])
 }

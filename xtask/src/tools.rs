@@ -32,14 +32,52 @@ impl Machine {
             return Ok(path);
         }
         let how = format!("{program} is missing ({why}): install {}", packages.join(" "));
+        self.apt(&how, packages)?;
+        on_path(program).ok_or(how)
+    }
+
+    /// PostgreSQL's server and a pooler, for the tests that start their own. Debian would make and run a database of
+    /// the system's when it installs the package; nobody asked for that.
+    pub(crate) fn postgres(&self) -> Result<(), String> {
+        let why = "the tests of the PostgreSQL store start their own server";
+        let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let server = versions.map(|entry| entry.path().join("bin/initdb")).any(|file| file.is_file());
+        if !server && on_path("initdb").is_none() {
+            let how = format!("PostgreSQL is missing ({why}): install postgresql");
+            self.apt(&how, &["postgresql-common"])?;
+            let mut quiet = as_root().ok_or_else(|| how.clone())?;
+            let edit = "s/^#*create_main_cluster.*/create_main_cluster = false/";
+            quiet.args(["sed", "-i", edit, "/etc/postgresql-common/createcluster.conf"]);
+            self.install(&how, &mut quiet)?;
+            self.apt(&how, &["postgresql"])?;
+        }
+        self.debian("setpriv", &["util-linux"], "the server does not run as root").map(drop)?;
+        self.pgbouncer()
+    }
+
+    fn pgbouncer(&self) -> Result<(), String> {
+        if Path::new("/usr/sbin/pgbouncer").is_file() || on_path("pgbouncer").is_some() {
+            return Ok(());
+        }
+        let how = "pgbouncer is missing (PostgreSQL is tested behind it): install pgbouncer";
+        self.apt(how, &["pgbouncer"])?;
+        // The package starts one of its own; the tests have theirs. Where nothing is started, there is no harm.
+        if let Some(mut stop) = as_root() {
+            let _ = process::output(stop.args(["service", "pgbouncer", "stop"]));
+        }
+        Ok(())
+    }
+
+    /// Installs packages of Debian; `how` is the error where that cannot be done here.
+    fn apt(&self, how: &str, packages: &[&str]) -> Result<(), String> {
         if on_path("apt-get").is_none() {
-            return Err(how);
+            return Err(how.to_owned());
         }
         let mut update =
             as_root().ok_or_else(|| format!("{how} (needs root, or sudo without a password)"))?;
         update.args(["apt-get", "-q", "update"]);
-        self.install(&how, &mut update)?;
-        let mut install = as_root().ok_or_else(|| how.clone())?;
+        self.install(how, &mut update)?;
+        let mut install = as_root().ok_or_else(|| how.to_owned())?;
         install.args([
             "DEBIAN_FRONTEND=noninteractive",
             "apt-get",
@@ -48,8 +86,7 @@ impl Machine {
             "--no-install-recommends",
             "install",
         ]);
-        self.install(&how, install.args(packages))?;
-        on_path(program).ok_or(how)
+        self.install(how, install.args(packages))
     }
 
     /// `cargo deny`: the one on the path, or one built below `target/tools`.

@@ -52,7 +52,22 @@ impl Limit {
         longest_delay: Duration::from_secs(86_400),
         forgive_every: Duration::from_secs(3_600),
     };
+
+    /// The delay after a try that is the `over`-th beyond the free ones.
+    #[must_use]
+    pub fn delay(self, over: u32) -> Duration {
+        match over {
+            0 => Duration::ZERO,
+            n => self
+                .first_delay
+                .saturating_mul(1_u32.checked_shl(n - 1).unwrap_or(u32::MAX))
+                .min(self.longest_delay),
+        }
+    }
 }
+
+/// From this one on, all tries beyond the free ones have the same [`Limit::delay`].
+pub const DELAYS_DIFFER: u32 = 33;
 
 /// The state behind a key; absent is the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,13 +111,7 @@ pub fn take(bucket: Bucket, limit: Limit, now: Timestamp) -> (Verdict, Bucket) {
     };
     let tries = left.saturating_add(1);
     let over = tries.saturating_sub(limit.free);
-    let delay = match over {
-        0 => Duration::ZERO,
-        n => limit
-            .first_delay
-            .saturating_mul(1_u32.checked_shl(n - 1).unwrap_or(u32::MAX))
-            .min(limit.longest_delay),
-    };
+    let delay = limit.delay(over);
     (Verdict::Granted, Bucket { tries, counted_at, blocked_until: now.plus(delay) })
 }
 

@@ -39,7 +39,8 @@ impl fmt::Display for MasterKeyError {
             Self::Missing(path) => write!(
                 f,
                 "{} is missing, but the database holds keys that were sealed with it. Put the file back from a \
-                 backup; without it the signing keys cannot be opened and nothing will replace them silently",
+                 backup, or copy it from another node; without it the signing keys cannot be opened and nothing will \
+                 replace them silently",
                 path.display()
             ),
             Self::Unreadable(path, error) => {

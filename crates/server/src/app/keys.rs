@@ -131,7 +131,8 @@ impl fmt::Display for OpenKeyError {
             Self::Sealed(kid) => write!(
                 f,
                 "the signing key {kid} in the database does not open with this master key. Put back the \
-                 master.key that belongs to this database"
+                 master.key that belongs to this database; nodes that share a database share one master key, in a \
+                 copy of the file or with JOTGATE_MASTER_KEY_FILE"
             ),
             Self::NoSigningKey(algorithm) => write!(f, "there is no signing key for {algorithm}"),
             Self::Store(error) => error.fmt(f),
@@ -170,6 +171,12 @@ impl Keys {
         config: &Config,
         edge: &Edge,
     ) -> Result<Self, OpenKeyError> {
+        // Before anything is written: a key that is sealed under another master key than the others would keep
+        // every other node from starting.
+        if let Some(row) = store.keys().await?.iter().find(|row| sealer.open(&row.kid, &row.sealed).is_err())
+        {
+            return Err(OpenKeyError::Sealed(row.kid.clone()));
+        }
         maintain(store, sealer, config, edge).await?;
         let rows = store.keys().await?;
         Ok(Self(ArcSwap::from_pointee(KeyRing::open(rows, config.token.algorithm, sealer, edge.now())?)))

@@ -4,14 +4,14 @@ use std::fmt;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use jotgate_domain::master::Purpose;
 use jotgate_domain::refresh_token::RefreshKeys;
 use jotgate_domain::status::Permutation;
-use jotgate_domain::store::{Change, Store, StoreError};
+use jotgate_domain::store::{Change, Expect, Store, StoreError};
 use jotgate_domain::throttle::{BucketKeys, Limit};
 use jotgate_jose::Policy;
 use jotgate_verify::Verifier;
@@ -21,12 +21,12 @@ use super::feed::{Feed, Positions};
 use super::keys::{Keys, OpenKeyError};
 use super::metrics::Counts;
 use super::status_list::StatusLists;
-use super::{App, Fault};
+use super::{App, Fault, TRIES};
 use crate::config::{Config, DatabaseUrl, Origin};
 use crate::edge::Edge;
 use crate::hasher::Hasher;
 use crate::seal::{MasterKeyError, Sealer, open_master_key};
-use crate::store::{self, Measured, Sqlite};
+use crate::store::{self, Measured, Postgres, Sqlite};
 
 /// Id of the key that tags refresh tokens.
 const REFRESH_KEY: u8 = 1;
@@ -89,10 +89,8 @@ impl App {
             .mode(0o700)
             .create(&config.data_dir)
             .map_err(|error| OpenError::DataDir(config.data_dir.clone(), error))?;
-        let DatabaseUrl::Sqlite(path) = &config.database_url;
-        let path = path.clone().unwrap_or_else(|| config.data_dir.join("jotgate.db"));
-        let store = Sqlite::open(&path, edge.now()).map_err(OpenError::Database)?;
-        Self::with_store(config, issuer, edge, Arc::new(store)).await
+        let store = open_store(&config, edge.now()).await.map_err(OpenError::Database)?;
+        Self::with_store(config, issuer, edge, store).await
     }
 
     /// The same over a store that is open already.
@@ -164,20 +162,47 @@ impl App {
     }
 }
 
+/// Opens the database that is configured, made or brought up to date where it has to be.
+pub(super) async fn open_store(
+    config: &Config,
+    now: jotgate_domain::Timestamp,
+) -> Result<Arc<dyn Store>, store::OpenError> {
+    Ok(match &config.database_url {
+        DatabaseUrl::Sqlite(path) => Arc::new(Sqlite::open(&sqlite_path(config, path.as_deref()), now)?),
+        DatabaseUrl::Postgres(url) => Arc::new(Postgres::open(url, now).await?),
+    })
+}
+
+pub(super) fn sqlite_path(config: &Config, path: Option<&Path>) -> PathBuf {
+    path.map_or_else(|| config.data_dir.join("jotgate.db"), Path::to_owned)
+}
+
 /// Adds the configured domain to those remembered; returns the others.
 async fn remember_cookie_domain(store: &dyn Store, current: Option<&str>) -> Result<Vec<String>, OpenError> {
-    let mut known: Vec<String> = match store.setting(COOKIE_DOMAINS).await? {
-        Some(json) => serde_json::from_str(&json)
-            .map_err(|error| StoreError::Corrupt(format!("setting {COOKIE_DOMAINS}: {error}")))?,
-        None => Vec::new(),
-    };
-    if let Some(current) = current
-        && !known.iter().any(|domain| domain == current)
-    {
+    let mut tries = 0;
+    let mut known = loop {
+        let before = store.setting(COOKIE_DOMAINS).await?;
+        let mut known: Vec<String> = match &before {
+            Some(json) => serde_json::from_str(json)
+                .map_err(|error| StoreError::Corrupt(format!("setting {COOKIE_DOMAINS}: {error}")))?,
+            None => Vec::new(),
+        };
+        let Some(current) = current.filter(|current| !known.iter().any(|domain| domain == current)) else {
+            break known;
+        };
         known.push(current.to_owned());
         let value = serde_json::Value::from(known.clone()).to_string();
-        store.apply(vec![Change::PutSetting { name: COOKIE_DOMAINS.to_owned(), value }], Vec::new()).await?;
-    }
+        let put = Change::PutSetting { name: COOKIE_DOMAINS.to_owned(), value };
+        let expect = Expect::Setting { name: COOKIE_DOMAINS.to_owned(), value: before };
+        match store.apply(vec![put], vec![expect]).await {
+            // Another node starts at the same moment.
+            Err(StoreError::Conflict) if tries < TRIES => tries += 1,
+            done => {
+                done?;
+                break known;
+            }
+        }
+    };
     known.retain(|domain| Some(domain.as_str()) != current);
     Ok(known)
 }

@@ -4,7 +4,6 @@
 //! database.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use jotgate_domain::account::{self, AccountError, By, Edited};
@@ -20,12 +19,13 @@ use zeroize::Zeroizing;
 
 use super::grant::shape;
 use super::keys::{self, OpenKeyError};
+use super::open::{open_store, sqlite_path};
 use super::{Fault, OpenError, TRIES, password};
 use crate::config::{Config, DatabaseUrl, Origin};
 use crate::edge::Edge;
 use crate::hasher::{Hasher, Phc, PhcError};
 use crate::seal::{Sealer, open_master_key};
-use crate::store::{Sqlite, make_private_dir};
+use crate::store::make_private_dir;
 
 /// An installation as the operator's program opens it.
 #[derive(Debug)]
@@ -137,19 +137,22 @@ impl Operator {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(config: Config, edge: Edge, create: bool) -> Result<Self, OpenError> {
-        let path = database_path(&config);
+    pub async fn open(config: Config, edge: Edge, create: bool) -> Result<Self, OpenError> {
+        let file = match &config.database_url {
+            DatabaseUrl::Sqlite(path) => Some(sqlite_path(&config, path.as_deref())),
+            DatabaseUrl::Postgres(_) => None,
+        };
         if create {
             make_private_dir(&config.data_dir).map_err(OpenError::Database)?;
-        } else if !path.exists() {
+        } else if let Some(path) = file.filter(|path| !path.exists()) {
             return Err(OpenError::Other(format!(
                 "there is no database at {} yet. Start `jotgate serve` once, add a user with `jotgate user add`, \
                  or name the installation that you mean with --data-dir or --config",
                 path.display()
             )));
         }
-        let store = Sqlite::open(&path, edge.now()).map_err(OpenError::Database)?;
-        Ok(Self::with_store(config, edge, Arc::new(store)))
+        let store = open_store(&config, edge.now()).await.map_err(OpenError::Database)?;
+        Ok(Self::with_store(config, edge, store))
     }
 
     /// The same over a store that is open already.
@@ -586,9 +589,4 @@ fn created(applied: Result<Applied, StoreError>) -> Result<(), OperatorError> {
 
 fn check_hash(hash: Option<&str>) -> Result<(), OperatorError> {
     hash.map_or(Ok(()), |hash| Phc::parse(hash).map(drop).map_err(OperatorError::Hash))
-}
-
-fn database_path(config: &Config) -> PathBuf {
-    let DatabaseUrl::Sqlite(path) = &config.database_url;
-    path.clone().unwrap_or_else(|| config.data_dir.join("jotgate.db"))
 }

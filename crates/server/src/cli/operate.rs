@@ -17,9 +17,9 @@ pub(super) fn run<T>(
     work: impl AsyncFnOnce(&Operator) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let config = settings.load()?.config;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
-        let operator = Operator::open(config, Edge::system(), create).map_err(failed)?;
+        let operator = Operator::open(config, Edge::system(), create).await.map_err(failed)?;
         work(&operator).await
     })
 }

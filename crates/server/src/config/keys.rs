@@ -139,8 +139,8 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "database_url",
         default: Default::Derived("`sqlite://` + `data_dir` + `/jotgate.db`"),
-        takes: "`sqlite://PATH`",
-        doc: "The database. An absolute path has three slashes: `sqlite:///var/lib/jotgate/jotgate.db`.",
+        takes: "`sqlite://PATH` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`",
+        doc: "The database. An absolute path has three slashes: `sqlite:///var/lib/jotgate/jotgate.db`. PostgreSQL 14 or later is for several nodes: see [PostgreSQL](postgresql.md) for its parameters, TLS and poolers.",
         secret: true,
         list: false,
         set: Set::Plain(|config, value| {

@@ -380,9 +380,19 @@ fn mask(value: &Value) -> String {
     match rest.rsplit_once('@') {
         Some((user, host)) => {
             let user = user.split_once(':').map_or(user, |(user, _)| user);
-            parse::shown(&format!("{scheme}://{user}:{MASK}@{host}"))
+            parse::shown(&format!("{scheme}://{user}:{MASK}@{}", without_password(host)))
         }
-        None => parse::shown(text),
+        None => parse::shown(&without_password(text)),
+    }
+}
+
+/// Also where it was tried as a parameter.
+fn without_password(url: &str) -> String {
+    match url.split_once('?') {
+        Some((place, query)) if query.to_ascii_lowercase().contains("password") => {
+            format!("{place}?********")
+        }
+        _ => url.to_owned(),
     }
 }
 

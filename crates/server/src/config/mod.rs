@@ -7,6 +7,7 @@ pub mod keys;
 mod load;
 mod origin;
 mod parse;
+mod postgres;
 pub mod reference;
 mod rules;
 
@@ -18,6 +19,8 @@ use jotgate_domain::config::Policy;
 use jotgate_jose::Algorithm;
 
 pub use load::{File, Flag, Input, Invalid, Loaded, Problem, Setting, Source, load};
+pub use postgres::PostgresUrl;
+pub(crate) use postgres::{PostgresHost, PostgresTls};
 
 /// All of it; field names are the keys of `jotgate.toml`.
 #[derive(Clone, Debug)]
@@ -66,6 +69,7 @@ pub enum Ops {
 pub enum DatabaseUrl {
     /// None: `DATA_DIR/jotgate.db`.
     Sqlite(Option<PathBuf>),
+    Postgres(Box<PostgresUrl>),
 }
 
 #[derive(Clone, Debug)]

@@ -186,8 +186,12 @@ impl Value {
     }
 
     pub(super) fn database_url(&self) -> Result<DatabaseUrl, Expected> {
-        const EXPECTED: &str = "sqlite://PATH, such as sqlite:///var/lib/jotgate/jotgate.db";
+        const EXPECTED: &str = "sqlite://PATH, such as sqlite:///var/lib/jotgate/jotgate.db, or \
+                                postgres://USER:PASSWORD@HOST/DATABASE";
         let text = self.text(EXPECTED)?;
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(DatabaseUrl::Postgres(Box::new(text.parse()?)));
+        }
         let path = text.strip_prefix("sqlite://").ok_or(EXPECTED)?;
         // SQLite itself would read these as something other than a file name.
         if path.is_empty() || path == "/" || path.starts_with(':') || path.contains(['?', '#', '\0']) {
@@ -384,9 +388,15 @@ mod tests {
             text("sqlite:///var/lib/x.db").database_url(),
             Ok(DatabaseUrl::Sqlite(Some(PathBuf::from("/var/lib/x.db"))))
         );
-        for bad in
-            ["", "sqlite://", "sqlite://:memory:", "sqlite://x?mode=ro", "postgres://h/d", "/var/lib/x.db"]
-        {
+        for bad in [
+            "",
+            "sqlite://",
+            "sqlite://:memory:",
+            "sqlite://x?mode=ro",
+            "postgres://h/d",
+            "mysql://u@h/d",
+            "/var/lib/x.db",
+        ] {
             assert!(text(bad).database_url().is_err(), "{bad}");
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::parse::print_duration;
-use super::{Config, Ops, Origin};
+use super::{Config, DatabaseUrl, Ops, Origin};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +133,14 @@ pub(super) static RULES: &[Rule] = &[
             format!("{address} can be reached from other machines, without encryption: keep it to a network that you trust")
         }),
         Ops::Auto => None,
+    }
+    }),
+    warn(&["database_url"], |config| {
+        match &config.database_url {
+        DatabaseUrl::Postgres(url) if url.is_exposed() => Some(
+            "PostgreSQL is on another machine, and nothing checks that it is the right one: add sslmode=verify-full, with sslrootcert=FILE where its certificate is from an authority of your own".to_owned(),
+        ),
+        _ => None,
     }
     }),
     warn(&["token.access_ttl"], |config| {

@@ -9,10 +9,12 @@ mod lock;
 mod measured;
 mod open;
 mod plan;
+pub mod postgres;
 pub mod sqlite;
 
 pub(crate) use lock::make_private_dir;
 pub use lock::{DataDirLock, lock_data_dir};
 pub(crate) use measured::{Measured, Stats};
 pub use open::OpenError;
+pub use postgres::Postgres;
 pub use sqlite::Sqlite;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::postgres::Problem;
+
 /// A database that is not opened. Each says which file, what is wrong, and what to do.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -30,6 +32,8 @@ pub enum OpenError {
     NoSharedMemory { path: PathBuf },
     /// The directory belongs to a server that runs.
     InUse { path: PathBuf, pid: Option<u32> },
+    /// A PostgreSQL database, named without its password.
+    Postgres { place: String, problem: Problem },
     /// Anything else that the database said.
     Failed { path: PathBuf, why: String },
 }
@@ -101,6 +105,7 @@ impl fmt::Display for OpenError {
                 }
                 f.write_str(". Stop it, or give this one a data_dir of its own")
             }
+            Self::Postgres { place, problem } => write!(f, "{place} {problem}"),
             Self::Failed { path, why } => write!(f, "cannot open {}: {why}", path.display()),
         }
     }

@@ -94,10 +94,15 @@ fn files_that_are_named_have_to_be_readable() {
 #[test]
 fn a_password_in_a_url_is_on_no_screen() {
     let place = Place::new();
-    let run =
-        place.run_with(&[("JOTGATE_DATABASE_URL", "postgres://jot:hunter2@db/x")], &["config", "check"]);
-    let run = run.exits(1);
-    assert!(run.out.contains("database_url") && !run.out.contains("hunter2"), "{}", run.out);
+    for (url, status) in
+        [("postgres://jot:hunter2@db/x", 0), ("postgres://jot:hunter2@db/x?password=hunter2", 1)]
+    {
+        let run = place.run_with(&[("JOTGATE_DATABASE_URL", url)], &["config", "check"]).exits(status);
+        assert!(run.out.contains("database_url") && !run.out.contains("hunter2"), "{}", run.out);
+    }
+    place.write("url", "postgres://jot:hunter2@db/x\n");
+    let run = place.run_with(&[("JOTGATE_DATABASE_URL_FILE", "url")], &["config", "show"]).exits(0);
+    assert!(run.out.contains("postgres://jot:********@db/x") && !run.out.contains("hunter2"), "{}", run.out);
 }
 
 #[test]

@@ -157,3 +157,11 @@ pub(crate) fn status_numbers(revoked: &[Revoked]) -> Vec<u64> {
     };
     revoked.iter().map(number).collect()
 }
+
+/// What a reader that has `known` learns from `cursor` on. Rows may come again: a transaction of anybody's that has
+/// not ended keeps a position where it is.
+pub(crate) async fn news(store: &DynStore, cursor: i64, known: &[Revoked]) -> Vec<Revoked> {
+    let mut page = store.revocations(cursor).await.unwrap().revoked;
+    page.retain(|revoked| !known.contains(revoked));
+    page
+}

@@ -185,11 +185,12 @@ fn a_secret_can_be_in_a_file_of_its_own() {
 
 #[test]
 fn a_secret_is_never_in_a_message() {
+    let wrong = "postgres://jot:hunter2@db/jotgate?sslmode=maybe";
     let url = "postgres://jot:hunter2@db/jotgate";
     for text in [
-        refused(&format!("database_url = \"{url}\"")),
-        refused_with(&[("JOTGATE_DATABASE_URL", url)], &[]),
-        refused_with(&[], &[("database_url", url)]),
+        refused(&format!("database_url = \"{wrong}\"")),
+        refused_with(&[("JOTGATE_DATABASE_URL", wrong)], &[]),
+        refused_with(&[], &[("database_url", wrong)]),
     ] {
         assert!(!text.contains("hunter2") && text.contains("database_url"), "{text}");
     }
@@ -198,6 +199,12 @@ fn a_secret_is_never_in_a_message() {
         mask(&Value::Text("postgres://jot:p@ss/word@db/x".to_owned())),
         "\"postgres://jot:********@db/x\""
     );
+    for (text, shown) in [
+        ("postgres://jot@db/x?password=hunter2", "\"postgres://jot:********@db/x?********\""),
+        ("postgres:///x?PASSWORD=hunter2", "\"postgres:///x?********\""),
+    ] {
+        assert_eq!(mask(&Value::Text(text.to_owned())), shown);
+    }
     assert_eq!(mask(&Value::Text("hunter2".to_owned())), "********");
 }
 

@@ -1,0 +1,512 @@
+//! PostgreSQL, for several nodes over one database: nothing is held in a node that another needs.
+//!
+//! What is asked often is one round trip: a try with its user, the ordinary refresh, a logout, the log. A statement
+//! compares and stores; where it finds things other than in the ordinary case, rows are read, the same pure
+//! functions decide as over SQLite, and what they say is written only if the rows still are as they were read.
+
+mod bell;
+mod changes;
+mod connect;
+mod error;
+mod migrate;
+mod pool;
+mod rows;
+mod sql;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jotgate_domain::audit::{self, Event};
+use jotgate_domain::key::StoredKey;
+use jotgate_domain::name::Canonical;
+use jotgate_domain::refresh::{self, Granted, Outcome};
+use jotgate_domain::store::{
+    Applied, Attempt, Attempted, AuditQuery, Lookup, Revocable, RevocationPage, Revoked,
+};
+use jotgate_domain::throttle::{self, Bucket, Verdict};
+use jotgate_domain::{Change, Expect, Session, SessionId, Store, StoreError, Timestamp, User, UserId};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use self::bell::Bell;
+use self::changes::{Steps, millis, text, values};
+use self::connect::Connector;
+use self::error::Fail;
+pub use self::error::Problem;
+use self::pool::{Link, Params, Pool, Query, Sql, Transaction};
+use super::OpenError;
+use super::codec;
+use super::plan::{LastUse, Plan, plan};
+use crate::config::PostgresUrl;
+
+/// How often what changed meanwhile is read and decided on again.
+const TRIES: u32 = 16;
+/// For how long a server that is only starting is waited for.
+const STARTING: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// A PostgreSQL database.
+#[derive(Debug)]
+pub struct Postgres {
+    pool: Arc<Pool>,
+    bell: Bell,
+}
+
+impl Postgres {
+    /// Opens the database and brings its schema up to date; of nodes that start at once one does that, and the
+    /// others wait for it.
+    ///
+    /// # Errors
+    /// [`OpenError::Postgres`], which names the database and the fix.
+    pub async fn open(url: &PostgresUrl, now: Timestamp) -> Result<Self, OpenError> {
+        Self::open_with(url, migrate::MIGRATIONS, now)
+            .await
+            .map_err(|problem| OpenError::Postgres { place: url.to_string(), problem })
+    }
+
+    async fn open_with(
+        url: &PostgresUrl,
+        migrations: &[migrate::Migration],
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        let pool = Pool::new(Connector::new(url.clone())?);
+        let begun = tokio::time::Instant::now();
+        let link = loop {
+            match Link::open(pool.connector()).await {
+                Err(Problem::Starting(_)) if begun.elapsed() < STARTING => {
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                }
+                opened => break opened?,
+            }
+        };
+        migrate::migrate(&link, migrations, now).await?;
+        warn_if_lossy(&link).await;
+        pool.put(link);
+        Ok(Self { pool: Arc::new(pool), bell: Bell::default() })
+    }
+
+    async fn read(&self, sql: &'static Sql, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+        self.pool.run(&Query(sql, params)).await
+    }
+
+    async fn one<T>(
+        &self,
+        sql: &'static Sql,
+        params: Params<'_>,
+        read: impl FnOnce(&Row) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        self.read(sql, params).await?.first().map(read).transpose()
+    }
+
+    async fn many<T>(
+        &self,
+        sql: &'static Sql,
+        params: Params<'_>,
+        read: impl Fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.read(sql, params).await?.iter().map(read).collect()
+    }
+
+    /// All steps in one transaction, and the bell after it.
+    async fn write(&self, steps: &Steps) -> Result<Applied, StoreError> {
+        if steps.is_empty() {
+            return Ok(Applied::default());
+        }
+        let params = steps.params();
+        let all = steps.with(&params);
+        let then = if steps.bell { self.bell.after_commit() } else { None };
+        let answers = self.pool.run(&Transaction(&all, then)).await?;
+        let applied = steps.applied(&answers)?;
+        if steps.bell {
+            self.bell.ring();
+        } else if !applied.revoked.is_empty() {
+            self.bell.owe();
+        }
+        Ok(applied)
+    }
+
+    /// One round of what the single statement did not do; none where the rows changed under it.
+    async fn refresh_by_rule(&self, request: &refresh::Request) -> Result<Option<Outcome>, StoreError> {
+        let found = self
+            .one(&sql::SESSION_BY_HANDLE, &[&request.handle_hash.as_slice()], |row| {
+                let (session, user) = rows::both(row)?;
+                Ok((rows::last_use(row, &session)?, session, user))
+            })
+            .await?;
+        let Some((last, session, user)) = found else { return Ok(Some(Outcome::Invalid)) };
+        let written = match plan(&session, &user, &last, request) {
+            Plan::Invalid => return Ok(Some(Outcome::Invalid)),
+            Plan::End { event } => {
+                let mut steps = stands(&session, &user, &last);
+                steps.end_session(session.id);
+                steps.event(&event);
+                self.write(&steps).await.map(|applied| {
+                    if applied.ended == 0 {
+                        return None;
+                    }
+                    Some(Outcome::Reused { session: Box::new(session), revoked: applied.revoked })
+                })
+            }
+            Plan::Repeat { generation, access_until: None, event: None } => {
+                return Ok(Some(granted(session, user, generation)));
+            }
+            Plan::Repeat { generation, access_until, event } => {
+                let mut moved = session.clone();
+                moved.access_until = access_until.unwrap_or(session.access_until);
+                let told = event.as_ref().map_or(last.elsewhere_at, |_| session.refresh.rotated_at);
+                let to = LastUse { elsewhere_at: told, ..last.clone() };
+                let moved = self.move_session(&session, &user, &last, (moved, to), event).await;
+                moved.map(|session| Some(granted(session, user, generation)))
+            }
+            Plan::Move { session: moved, event } => {
+                let to = LastUse {
+                    address: request.address.clone(),
+                    user_agent: request.user_agent.clone(),
+                    elsewhere_at: None,
+                };
+                let moved = self.move_session(&session, &user, &last, (*moved, to), event).await;
+                moved.map(|session| {
+                    let generation = session.refresh.generation;
+                    Some(granted(session, user, generation))
+                })
+            }
+        };
+        match written {
+            Err(StoreError::Conflict) => Ok(None),
+            written => written,
+        }
+    }
+
+    /// Writes the session, if it and its user are as they were read; with a fresh entry where it has none.
+    async fn move_session(
+        &self,
+        read: &Session,
+        user: &User,
+        last: &LastUse,
+        (to, used): (Session, LastUse),
+        event: Option<Event>,
+    ) -> Result<Session, StoreError> {
+        let mut steps = stands(read, user, last);
+        let state = &to.refresh;
+        steps.status(
+            &sql::MOVE_SESSION,
+            values![
+                to.id.0,
+                i64::from(state.generation),
+                i64::from(state.previous),
+                i64::from(state.first),
+                state.rotated_at.map(|at| at.0),
+                to.access_until.0,
+                to.last_used_at.0,
+                to.idle_until.0,
+                text(&used.address),
+                text(&used.user_agent),
+                used.elsewhere_at.map(|at| at.0),
+            ],
+        );
+        if let Some(event) = &event {
+            steps.event(event);
+        }
+        let status = self.write(&steps).await?.status.first().copied();
+        Ok(Session { status, ..to })
+    }
+}
+
+/// The beginning of what is written only if session and user are as they were read.
+fn stands(session: &Session, user: &User, last: &LastUse) -> Steps {
+    let mut steps = Steps::default();
+    let state = &session.refresh;
+    let status = session.status.and_then(|status| i64::try_from(status).ok());
+    steps.add(&sql::USER_STANDS, values![user.id.0, user.version]);
+    steps.add(
+        &sql::SESSION_STANDS,
+        values![
+            session.id.0,
+            state.handle_hash.to_vec(),
+            i64::from(state.generation),
+            i64::from(state.previous),
+            i64::from(state.first),
+            state.rotated_at.map(|at| at.0),
+            status,
+            session.access_until.0,
+            last.elsewhere_at.map(|at| at.0),
+        ],
+    );
+    steps
+}
+
+fn granted(session: Session, user: User, generation: u32) -> Outcome {
+    Outcome::Granted(Box::new(Granted { session, user, generation }))
+}
+
+/// Longer than any limit that makes sense, and short enough that sums of it are no overflow in the database.
+const LONGEST: i64 = 1_000_000_000_000_000;
+
+/// What [`sql::ATTEMPT_BY_ID`] and its sisters take besides the look-up.
+struct Try {
+    first: [i64; 4],
+    forgive: i64,
+    free: i64,
+    delays: Vec<i64>,
+    far: i64,
+}
+
+impl Try {
+    fn new(attempt: &Attempt) -> Self {
+        let limit = attempt.limit;
+        let bounded = |duration| millis(duration).min(LONGEST);
+        let (_, first) = throttle::take(Bucket::default(), limit, attempt.now);
+        let forgotten = first.counted_at.plus(limit.forgive_every.saturating_mul(first.tries));
+        let mut delays = Vec::new();
+        for over in 1..=throttle::DELAYS_DIFFER {
+            let delay = bounded(limit.delay(over));
+            delays.push(delay);
+            if delay >= bounded(limit.longest_delay) {
+                break;
+            }
+        }
+        Self {
+            first: [
+                i64::from(first.tries),
+                first.counted_at.0,
+                first.blocked_until.0,
+                forgotten.max(first.blocked_until).0,
+            ],
+            forgive: bounded(limit.forgive_every),
+            free: i64::from(limit.free),
+            delays,
+            far: bounded(limit.longest_delay.saturating_mul(2)),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Postgres {
+    async fn attempt(&self, attempt: Attempt) -> Result<Attempted, StoreError> {
+        let Try { first: [tries, counted_at, blocked_until, forgotten_at], forgive, free, delays, far } =
+            &Try::new(&attempt);
+        let (sql, key): (_, Box<dyn tokio_postgres::types::ToSql + Send + Sync>) = match &attempt.lookup {
+            Lookup::Id(id) => (&sql::ATTEMPT_BY_ID, Box::new(id.0)),
+            Lookup::Name(name) => (&sql::ATTEMPT_BY_NAME, Box::new(key(name))),
+            Lookup::Email(address) => (&sql::ATTEMPT_BY_EMAIL, Box::new(key(address))),
+        };
+        let bucket = attempt.bucket.as_slice();
+        for _ in 0..TRIES {
+            let params: Params<'_> = &[
+                &bucket,
+                tries,
+                counted_at,
+                blocked_until,
+                forgotten_at,
+                &attempt.now.0,
+                forgive,
+                free,
+                delays,
+                far,
+                &*key,
+            ];
+            let rows = self.read(sql, params).await?;
+            let row = rows.first().ok_or_else(|| codec::corrupt("no answer to an attempt"))?;
+            let user = rows::maybe_user_at(row, 4)?;
+            if rows::get::<i64>(row, 3)? > 0 {
+                return Ok(Attempted { verdict: Verdict::Granted, user });
+            }
+            // Refused by the bucket as it is now; what was read beside is of a moment before, and where others
+            // tried in between it says nothing yet.
+            let bucket = Bucket {
+                tries: u32::try_from(rows::get::<Option<i64>>(row, 0)?.unwrap_or(0)).unwrap_or(u32::MAX),
+                counted_at: rows::maybe_instant(row, 1)?.unwrap_or_default(),
+                blocked_until: rows::maybe_instant(row, 2)?.unwrap_or_default(),
+            };
+            let (verdict, _) = throttle::take(bucket, attempt.limit, attempt.now);
+            if verdict != Verdict::Granted {
+                return Ok(Attempted { verdict, user });
+            }
+        }
+        Err(pool::unavailable("too many try at once"))
+    }
+
+    async fn refresh(&self, request: refresh::Request) -> Result<Outcome, StoreError> {
+        let rotated = self
+            .one(
+                &sql::ROTATE,
+                &[
+                    &request.handle_hash.as_slice(),
+                    &i64::from(request.generation),
+                    &text(&request.client_id),
+                    &request.now.0,
+                    &request.now.minus(request.grace).0,
+                    &request.access_until.0,
+                    &request.now.plus(request.idle_ttl).0,
+                    &text(&request.address),
+                    &text(&request.user_agent),
+                ],
+                rows::both,
+            )
+            .await?;
+        if let Some((session, user)) = rotated {
+            let generation = session.refresh.generation;
+            return Ok(granted(session, user, generation));
+        }
+        for _ in 0..TRIES {
+            if let Some(outcome) = self.refresh_by_rule(&request).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    async fn apply(&self, changes: Vec<Change>, expect: Vec<Expect>) -> Result<Applied, StoreError> {
+        self.write(&Steps::new(&changes, &expect)).await
+    }
+
+    async fn user(&self, lookup: Lookup) -> Result<Option<User>, StoreError> {
+        let read = |row: &Row| rows::user_at(row, 0);
+        match lookup {
+            Lookup::Id(id) => self.one(&sql::USER_BY_ID, &[&id.0], read).await,
+            Lookup::Name(name) => self.one(&sql::USER_BY_NAME, &[&key(&name)], read).await,
+            Lookup::Email(address) => self.one(&sql::USER_BY_EMAIL, &[&key(&address)], read).await,
+        }
+    }
+
+    async fn users(&self, after: Option<Canonical>, limit: u32) -> Result<Vec<User>, StoreError> {
+        let after = after.as_ref().map_or("", Canonical::as_str);
+        self.many(&sql::USERS_AFTER, &[&text(after), &i64::from(limit)], |row| rows::user_at(row, 0)).await
+    }
+
+    async fn session(&self, id: SessionId, now: Timestamp) -> Result<Option<(Session, User)>, StoreError> {
+        let found = self.one(&sql::SESSION_WITH_USER, &[&id.0], rows::both).await?;
+        Ok(found.filter(|(session, _)| session.is_live(now)))
+    }
+
+    async fn session_by_handle(
+        &self,
+        handle_hash: [u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<(Session, User)>, StoreError> {
+        let found = self.one(&sql::SESSION_BY_HANDLE, &[&handle_hash.as_slice()], rows::both).await?;
+        Ok(found.filter(|(session, _)| session.is_live(now)))
+    }
+
+    async fn sessions(
+        &self,
+        user: Option<UserId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError> {
+        let limit = i64::from(limit);
+        let read = |row: &Row| rows::session_at(row, 0);
+        match user {
+            Some(user) => self.many(&sql::SESSIONS_OF, &[&user.0, &now.0, &limit], read).await,
+            None => self.many(&sql::SESSIONS, &[&now.0, &limit], read).await,
+        }
+    }
+
+    async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        self.many(&sql::KEYS, &[], rows::key).await
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.one(&sql::SETTING, &[&name], |row| rows::get(row, 0)).await
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<audit::Entry>, StoreError> {
+        let user: Option<Uuid> = query.user.map(|id| id.0);
+        let action = query.action.map(audit::Action::name);
+        let limit = i64::from(query.limit);
+        let mut entries = match (query.after, user) {
+            (Some(after), user) => {
+                return self.many(&sql::AUDIT_AFTER, &[&after, &user, &action, &limit], rows::entry).await;
+            }
+            (None, Some(user)) => {
+                self.many(&sql::AUDIT_NEWEST_OF, &[&action, &limit, &user], rows::entry).await?
+            }
+            (None, None) => self.many(&sql::AUDIT_NEWEST, &[&action, &limit], rows::entry).await?,
+        };
+        entries.reverse();
+        Ok(entries)
+    }
+
+    async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError> {
+        let mut rows = self.read(&sql::REVOCATIONS, &[&cursor]).await?;
+        let horizon: i64 = rows.first().map(|row| rows::get(row, 0)).transpose()?.unwrap_or(0);
+        if cursor > horizon {
+            // Not of this database, or not of its present.
+            rows = self.read(&sql::REVOCATIONS, &[&0_i64]).await?;
+        }
+        let mut page = RevocationPage::default();
+        for row in &rows {
+            page.cursor = rows::get(row, 0)?;
+            page.last_status = rows::status(row, 1)?.unwrap_or(0);
+            let what = match (rows::status(row, 2)?, rows::get::<Option<String>>(row, 4)?) {
+                (Some(status), _) => Revocable::Status(status),
+                (None, Some(kid)) => Revocable::Key(kid),
+                // The one row of a log with nothing new.
+                (None, None) => continue,
+            };
+            page.revoked.push(Revoked { what, until: rows::instant(row, 3)? });
+        }
+        Ok(page)
+    }
+
+    async fn changed(&self, seen: u64) -> u64 {
+        self.bell.changed(seen, &self.pool).await
+    }
+
+    async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError> {
+        let keep = i64::try_from(keep_audit).unwrap_or(i64::MAX);
+        let kinds = [
+            (&sql::SWEEP_REVOCATIONS, now.0),
+            (&sql::SWEEP_THROTTLES, now.0),
+            (&sql::SWEEP_AUDIT, keep),
+            (&sql::SWEEP_SESSIONS, now.0),
+        ];
+        let mut all = 0;
+        for (sql, bound) in kinds {
+            let mut left = i64::from(batch);
+            while left > 0 {
+                let rows = self.read(sql, &[&bound, &left]).await?;
+                let row = rows.first().ok_or_else(|| codec::corrupt("no answer to a sweep"))?;
+                let (gone, seen): (i64, i64) = (rows::get(row, 0)?, rows::get(row, 1)?);
+                all += u64::try_from(gone).unwrap_or(0);
+                if seen < left {
+                    break;
+                }
+                left -= gone;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.read(&sql::PING, &[]).await.map(drop)
+    }
+}
+
+/// A name to look up. No user's name has a zero in it, which the database would not take as text, or is empty.
+fn key(name: &Canonical) -> String {
+    if name.as_str().contains('\0') { String::new() } else { name.as_str().to_owned() }
+}
+
+/// A server that answers before it has written: fast, and not what an acknowledgement promises.
+async fn warn_if_lossy(link: &Link) {
+    static DURABLE: Sql = Sql {
+        text: "SELECT current_setting('fsync') || ' ' || current_setting('synchronous_commit')",
+        types: &[],
+        named: false,
+    };
+    let answer: Result<Option<String>, Fail> = async {
+        let rows = link.query(&DURABLE, &[]).await?;
+        Ok(rows.first().map(|row| rows::get(row, 0)).transpose()?)
+    }
+    .await;
+    if let Ok(Some(settings)) = answer
+        && settings.split(' ').any(|setting| setting == "off")
+    {
+        tracing::warn!(
+            "PostgreSQL runs with fsync or synchronous_commit off: what was acknowledged may be lost when its \
+             machine fails"
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! The store suite on PostgreSQL, and what only a database that others use too can do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jotgate::store::postgres::Problem;
+use jotgate::store::{OpenError, Postgres};
+use jotgate_domain::store::{Expect, Revocable};
+use jotgate_domain::{Change, Store as _, StoreError};
+use store_suite::fixture::*;
+use testing::postgres::{self, Cluster, Database, PASSWORD, PASSWORD_IN_URL};
+
+mod store_suite;
+
+async fn empty() -> (Box<dyn jotgate_domain::Store>, Database) {
+    let database = postgres::database();
+    (Box::new(open(&database).await), database)
+}
+
+async fn open(database: &Database) -> Postgres {
+    Postgres::open(&database.url().parse().unwrap(), T0).await.unwrap()
+}
+
+store_suite!(crate::empty);
+
+/// A transaction that took its place in the log first and commits last: a reader that was there in between gets it.
+#[tokio::test]
+async fn rows_that_commit_out_of_order_are_not_missed() {
+    let database = postgres::database();
+    let store = open(&database).await;
+    let (_, begun) = signed_in(&store, "alice").await;
+    let mut late = database.psql();
+    late.run("BEGIN");
+    late.run("INSERT INTO revocations (status, until_at) VALUES (1000, 9999999999999)");
+    let ended = apply(&store, [Change::EndSession(begun.id)]).await.revoked;
+    let first = store.revocations(0).await.unwrap();
+    assert_eq!(first.revoked, ended, "what is committed is seen");
+    // And again while it still has not ended.
+    let second = store.revocations(first.cursor).await.unwrap();
+    late.run("COMMIT");
+    for cursor in [first.cursor, second.cursor] {
+        let news = news(&store, cursor, &ended).await;
+        assert_eq!(news.iter().map(|row| row.what.clone()).collect::<Vec<_>>(), [Revocable::Status(1000)]);
+    }
+}
+
+/// What one node changes, another hears of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_wakes_other_nodes() {
+    let database = postgres::database();
+    let (one, two) = (Arc::new(open(&database).await), open(&database).await);
+    let (_, begun) = signed_in(&*one, "alice").await;
+    let mut seen = two.changed(0).await;
+    let mut cursor = two.revocations(0).await.unwrap().cursor;
+    let told = Instant::now();
+    let ended = apply(&*one, [Change::EndSession(begun.id)]).await.revoked;
+    let limit = Duration::from_secs(30);
+    loop {
+        seen = tokio::time::timeout(limit, two.changed(seen)).await.expect("nothing heard");
+        let page = two.revocations(cursor).await.unwrap();
+        if page.revoked == ended {
+            break;
+        }
+        cursor = page.cursor;
+    }
+    println!("another node read the revocation {:?} after it was asked for", told.elapsed());
+}
+
+/// Many nodes at once on an empty database: each opens, and the schema was made once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn first_starts_at_once_make_one_schema() {
+    let database = postgres::database();
+    let opens: Vec<_> = (0..8)
+        .map(|_| {
+            let url = database.url().parse().unwrap();
+            tokio::spawn(async move { Postgres::open(&url, T0).await })
+        })
+        .collect();
+    for open in opens {
+        open.await.unwrap().unwrap().ping().await.unwrap();
+    }
+    assert_eq!(database.sql("SELECT count(*) FROM jotgate_migrations"), "1");
+}
+
+/// Of two that expect a setting not to be there, one writes it, also where both looked before either wrote.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_those_who_expect_nothing_one_wins() {
+    let database = postgres::database();
+    let store = Arc::new(open(&database).await);
+    for round in 0..20 {
+        let name = format!("s{round}");
+        let puts: Vec<_> = (0..8)
+            .map(|n| {
+                let (store, name) = (Arc::clone(&store), name.clone());
+                tokio::spawn(async move {
+                    let put = Change::PutSetting { name: name.clone(), value: n.to_string() };
+                    store.apply(vec![put], vec![Expect::Setting { name, value: None }]).await
+                })
+            })
+            .collect();
+        let mut won = vec![];
+        for (n, put) in puts.into_iter().enumerate() {
+            match put.await.unwrap() {
+                Ok(_) => won.push(n.to_string()),
+                Err(error) => assert_eq!(error, StoreError::Conflict),
+            }
+        }
+        assert_eq!(won.len(), 1);
+        assert_eq!(store.setting(&name).await.unwrap(), won.pop());
+    }
+    // Who only asked leaves nothing behind.
+    let absent = Expect::Setting { name: "y".into(), value: None };
+    store.apply(vec![], vec![absent]).await.unwrap();
+    assert_eq!(store.setting("y").await.unwrap(), None);
+}
+
+/// A role taken away while its holder refreshes: the token that comes of it is revoked, or does not have it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_refresh_beside_a_loss_of_rights_keeps_none() {
+    let database = postgres::database();
+    let store = Arc::new(open(&database).await);
+    for round in 0..60_u64 {
+        let (alice, begun) = signed_in(&*store, &format!("alice{round}")).await;
+        // Every other time without an entry, so that the refresh takes a fresh one.
+        if round % 2 == 0 {
+            apply(&*store, [Change::RevokeTokens(begun.id)]).await;
+        }
+        let refresh = {
+            let (store, begun) = (Arc::clone(&store), begun.clone());
+            tokio::spawn(async move { refresh(&*store, &begun, 1, after(60)).await })
+        };
+        let loss = {
+            let (store, alice) = (Arc::clone(&store), alice.clone());
+            tokio::spawn(async move {
+                let less = jotgate_domain::User { roles: vec![], version: 2, ..alice.clone() };
+                let changes = vec![Change::UpdateUser(less), Change::RevokeTokensOf(alice.id)];
+                store.apply(changes, vec![Expect::User(alice.id, 1)]).await.unwrap()
+            })
+        };
+        let (granted, loss) = (refresh.await.unwrap(), loss.await.unwrap());
+        let status = granted.session.status.unwrap();
+        let revoked = loss.revoked.iter().any(|revoked| revoked.what == Revocable::Status(status));
+        assert!(granted.user.roles.is_empty() || revoked, "round {round}: a token with the role lives on");
+    }
+}
+
+/// The error of opening it, with the password nowhere in it.
+async fn refused(url: &str) -> Problem {
+    let error = Postgres::open(&url.parse().unwrap(), T0).await.expect_err("it was opened");
+    let text = format!("{error} {error:?}");
+    assert!(
+        !text.contains("canary") && !text.contains(PASSWORD) && !text.contains(PASSWORD_IN_URL),
+        "{text}"
+    );
+    assert!(error.to_string().contains(". "), "no advice: {error}");
+    match error {
+        OpenError::Postgres { place, problem } => {
+            assert!(error_names(&place, url), "{place}");
+            problem
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn error_names(place: &str, url: &str) -> bool {
+    let host = url.rsplit_once('@').unwrap().1.split('/').next().unwrap();
+    place.contains(host)
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named() {
+    let database = postgres::database();
+    let url = database.url();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    drop(nobody);
+    let found = refused(&database.url_at(port)).await;
+    assert!(matches!(&found, Problem::Unreachable(why) if why.contains("refused")), "{found:?}");
+    let found = refused(&url.replace(PASSWORD_IN_URL, "canary-wrong")).await;
+    assert!(matches!(found, Problem::NotLetIn(_)), "{found:?}");
+    let found = refused(&url.replace(&database.name, "nowhere")).await;
+    assert_eq!(found, Problem::NoDatabase);
+    // Nothing is sent in clear where that is not wanted.
+    for mode in ["require", "verify-full"] {
+        let found = refused(&format!("{url}?sslmode={mode}")).await;
+        assert!(matches!(&found, Problem::Tls(why) if why.contains("does not offer")), "{found:?}");
+    }
+    let found = refused(&format!("{url}?sslmode=require&sslrootcert=/nowhere/ca.pem")).await;
+    assert!(matches!(&found, Problem::Tls(why) if why.contains("/nowhere/ca.pem")), "{found:?}");
+
+    database.sql(
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC; ALTER SCHEMA public OWNER TO postgres; \
+                  GRANT USAGE ON SCHEMA public TO PUBLIC",
+    );
+    let found = refused(&url).await;
+    assert!(matches!(found, Problem::NoRight(_)), "{found:?}");
+
+    let theirs = postgres::database();
+    theirs.sql("CREATE TABLE users (x int)");
+    assert_eq!(refused(&theirs.url()).await, Problem::NotOurs("users".to_owned()));
+    assert_eq!(theirs.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "1");
+}
+
+#[tokio::test]
+async fn another_kind_of_server_is_no_database() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut stream = stream;
+            let _ = stream.read(&mut [0; 64]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let found = refused(&postgres::database().url_at(port)).await;
+    assert!(matches!(found, Problem::NotPostgres(_)), "{found:?}");
+}
+
+/// TLS with a certificate that checks, with one that does not, and with nobody checking.
+#[tokio::test]
+async fn tls_is_checked() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let files = [("server.crt", certificate.pem()), ("server.key", key.serialize_pem())];
+    let cluster = Box::leak(Box::new(Cluster::start_with(
+        &["fsync=off", "ssl=on", "ssl_cert_file=../server.crt", "ssl_key_file=../server.key"],
+        &files,
+    )));
+    let database = cluster.database();
+    let url = database.url();
+    let encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                     WHERE usename = 'jotgate'";
+    let roots = cluster.folder().join("server.crt");
+    let checked = format!("{url}?sslmode=verify-full&sslrootcert={}", roots.display());
+    let store = Postgres::open(&checked.parse().unwrap(), T0).await.unwrap();
+    store.ping().await.unwrap();
+    assert_eq!(database.sql(encrypted), "t");
+    drop(store);
+    // Unknown to the platform; then the right authority for another host.
+    let found = refused(&format!("{url}?sslmode=require")).await;
+    assert!(matches!(&found, Problem::Tls(why) if why.contains("certificate")), "{found:?}");
+    let found = refused(&checked.replace("127.0.0.1", "localhost")).await;
+    assert!(matches!(&found, Problem::Tls(why) if why.contains("certificate")), "{found:?}");
+    let store = Postgres::open(&url.parse().unwrap(), T0).await.unwrap();
+    store.ping().await.unwrap();
+    assert_eq!(database.sql(encrypted), "t", "prefer takes what it is offered");
+    cluster.stop();
+    let failed = store.ping().await.unwrap_err();
+    assert!(matches!(failed, StoreError::Unavailable(_)), "{failed:?}");
+}
