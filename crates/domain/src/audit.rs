@@ -34,6 +34,8 @@ pub enum Action {
     KeyCreated,
     KeyRotated,
     KeyRevoked,
+    DatabaseBackedUp,
+    DatabaseRestored,
 }
 
 impl Action {
@@ -63,6 +65,8 @@ impl Action {
         (Self::KeyCreated, "key.created"),
         (Self::KeyRotated, "key.rotated"),
         (Self::KeyRevoked, "key.revoked"),
+        (Self::DatabaseBackedUp, "database.backed_up"),
+        (Self::DatabaseRestored, "database.restored"),
     ];
 
     #[must_use]
@@ -99,7 +103,11 @@ impl Action {
             | Self::SessionDisplaced
             | Self::PasswordChanged
             | Self::RefreshReused => Revokes::Sessions,
-            Self::RoleRevoked | Self::RoleReduced | Self::UserChanged | Self::KeyRevoked => Revokes::Tokens,
+            Self::RoleRevoked
+            | Self::RoleReduced
+            | Self::UserChanged
+            | Self::KeyRevoked
+            | Self::DatabaseRestored => Revokes::Tokens,
             Self::UserRegistered
             | Self::UserCreated
             | Self::UserImported
@@ -112,7 +120,8 @@ impl Action {
             | Self::RefreshRepeatedElsewhere
             | Self::DatabaseWentBack
             | Self::KeyCreated
-            | Self::KeyRotated => Revokes::Nothing,
+            | Self::KeyRotated
+            | Self::DatabaseBackedUp => Revokes::Nothing,
         }
     }
 }

@@ -180,6 +180,17 @@ const TRIGGERS: &[Trigger] = &[
         session: Session::GoesOn,
         pull: |case| case.command(&["key", "rotate", "--emergency"]),
     },
+    Trigger {
+        name: "database restored from a backup (restart)",
+        actions: &[Action::DatabaseRestored],
+        session: Session::GoesOn,
+        pull: |case| {
+            case.command(&["backup", "--force", "contract.backup"]);
+            case.server.terminate();
+            case.command(&["restore", "--yes", "contract.backup"]);
+            case.server.start_again();
+        },
+    },
 ];
 
 /// Who judges a token.

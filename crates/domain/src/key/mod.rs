@@ -312,14 +312,27 @@ pub fn retire(
     Ok(end_now(key, policy, now).to_vec())
 }
 
+/// Ends every live key: the database went back to a backup, and tokens that were revoked since must not come back
+/// to life. [`plan`] then makes new ones, which sign at once.
+#[must_use]
+pub fn end_all(keys: &[StoredKey], policy: &Policy, now: Timestamp) -> Vec<KeyChange> {
+    live(keys, now).flat_map(|key| end_now(key, policy, now)).collect()
+}
+
+/// Until when everybody is told of a key that ended before its time at `now`.
+///
+/// A thief signs tokens that live as long as they like: the key is told of for as long as a verifier may go by an old
+/// copy of the JWK Set, not only until our own tokens have expired.
+#[must_use]
+pub fn told_until(policy: &Policy, now: Timestamp) -> Timestamp {
+    now.plus(policy.access_ttl).plus(RETIRED_MARGIN).plus(policy.jwks_max_age).plus(UNUSED_STAYS)
+}
+
 /// Ends a key at `now`, before its time, and tells everybody.
 fn end_now(key: &StoredKey, policy: &Policy, now: Timestamp) -> [KeyChange; 2] {
-    // A thief signs tokens that live as long as they like: the key is told of for as long as a verifier may go by
-    // an old copy of the JWK Set, not only until our own tokens have expired.
-    let until = now.plus(policy.access_ttl).plus(RETIRED_MARGIN).plus(policy.jwks_max_age).plus(UNUSED_STAYS);
     [
         KeyChange::Update(StoredKey { gone_at: Some(now), ..key.clone() }),
-        KeyChange::Revoke { kid: key.kid.clone(), until },
+        KeyChange::Revoke { kid: key.kid.clone(), until: told_until(policy, now) },
     ]
 }
 

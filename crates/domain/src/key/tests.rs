@@ -434,3 +434,25 @@ fn changes_for_the_store() {
     let first = Plan::new(Vec::new(), Vec::new(), None);
     assert!(matches!(first.changes.as_slice(), [Change::PutSetting { value, .. }] if value == "1"));
 }
+
+#[test]
+fn after_all_keys_ended_new_ones_sign_at_once_and_the_old_ones_are_told_of() {
+    for algorithm in ["ES256", "HS256"] {
+        let mut database = Database::default();
+        let first = at(0);
+        database.apply(plan(&database.keys, algorithm, &policy(), first), 0);
+        let later = first.plus(Duration::from_secs(3600));
+        let old: Vec<String> = database.keys.iter().map(|key| key.kid.clone()).collect();
+        let ended = end_all(&database.keys, &policy(), later);
+        database.apply(ended, 1);
+        assert!(verifying(&database.keys, later).is_empty());
+        let told: Vec<String> = database.revoked.iter().map(|(kid, _)| kid.clone()).collect();
+        assert_eq!(told, old);
+        assert!(database.revoked.iter().all(|(_, until)| *until == told_until(&policy(), later)));
+        assert!(end_all(&database.keys, &policy(), later).is_empty(), "once is enough");
+        database.apply(plan(&database.keys, algorithm, &policy(), later), 2);
+        let signing = signing_key(&database.keys, algorithm, later).unwrap();
+        assert!(!old.contains(&signing.kid));
+        assert!(plan(&database.keys, algorithm, &policy(), later).is_empty());
+    }
+}

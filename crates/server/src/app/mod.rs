@@ -2,6 +2,7 @@
 //! command line alike. No HTTP and no SQL here.
 
 mod addresses;
+pub mod backup;
 pub mod feed;
 mod grant;
 mod jobs;

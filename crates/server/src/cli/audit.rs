@@ -204,7 +204,8 @@ fn style(action: Action) -> anstyle::Style {
         Action::RefreshReused
         | Action::DatabaseWentBack
         | Action::RefreshRepeatedElsewhere
-        | Action::KeyRevoked => BAD,
+        | Action::KeyRevoked
+        | Action::DatabaseRestored => BAD,
         Action::LoginFailed | Action::LoginThrottled => WARN,
         _ => anstyle::Style::new(),
     }

@@ -1,6 +1,7 @@
 //! The `jotgate` program: one file a command, thin over the use cases in `app`.
 
 mod audit;
+mod backup;
 mod completions;
 mod config;
 mod demo;
@@ -63,6 +64,8 @@ enum Command {
     Key(key::Key),
     #[command(subcommand)]
     Audit(audit::Audit),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     #[command(subcommand)]
     Token(token::Token),
     #[command(subcommand)]
@@ -108,6 +111,8 @@ impl Command {
             Self::Session(command) => command.run(),
             Self::Key(command) => command.run(),
             Self::Audit(command) => command.run(),
+            Self::Backup(command) => command.run(),
+            Self::Restore(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::OpenApi(command) => command.run(),

@@ -61,7 +61,7 @@ impl Progress {
     }
 }
 
-fn bar(read: u64, size: u64) -> String {
+pub(super) fn bar(read: u64, size: u64) -> String {
     let read = read.min(size);
     let filled = read * WIDTH / size;
     let percent = read * 100 / size;

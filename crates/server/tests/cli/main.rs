@@ -9,9 +9,11 @@
     reason = "tests"
 )]
 
+mod backup;
 mod config;
 mod demo;
 mod help;
+mod host;
 mod operate;
 mod program;
 mod token;

@@ -23,6 +23,12 @@ pub(super) struct Tx<'c> {
     pub(super) bell: Cell<bool>,
 }
 
+impl<'c> Tx<'c> {
+    pub(super) fn new(connection: &'c Connection) -> Self {
+        Self { connection, bell: Cell::new(false) }
+    }
+}
+
 /// Why a write did not happen.
 #[derive(Debug)]
 pub(super) enum Failure {

@@ -92,7 +92,8 @@ const LEDGER: &str = "CREATE TABLE IF NOT EXISTS migrations (
   applied_at INTEGER NOT NULL
 ) STRICT";
 
-fn check(connection: &Connection, path: &Path, migrations: &[Migration]) -> Result<(), OpenError> {
+/// Refuses a schema that this program does not know.
+pub(super) fn check(connection: &Connection, path: &Path, migrations: &[Migration]) -> Result<(), OpenError> {
     let known = migrations.last().map_or(0, |last| last.version);
     let rows = ledger(connection).map_err(|error| open_error(path, &error))?;
     for (version, sum) in rows {

@@ -1,6 +1,7 @@
 //! SQLite inside the process: one file, write-ahead log, `synchronous=FULL`, one writer thread with group commit,
 //! readers beside it. Other processes (the CLI) use the same file at the same time.
 
+pub(crate) mod backup;
 mod changes;
 mod connection;
 mod migrate;

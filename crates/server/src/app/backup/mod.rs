@@ -1,0 +1,275 @@
+//! Backups of the database, and going back to one.
+
+mod envelope;
+mod restore;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufWriter, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jotgate_domain::audit::{Action, Actor, Event};
+use jotgate_domain::{Change, Timestamp};
+use tempfile::NamedTempFile;
+
+pub use envelope::{Encryption, EnvelopeError, Secret};
+pub use restore::{Prepared, Restored, Undone};
+
+use crate::config::{Config, DatabaseUrl};
+use crate::edge::Edge;
+use crate::seal::MasterKeyError;
+use crate::store::sqlite::backup as files;
+use crate::store::{DataDirLock, OpenError};
+
+/// What an SQLite database begins with.
+const SQLITE: &[u8] = b"SQLite format 3\0";
+
+/// How far it is, for somebody who watches from another thread.
+#[derive(Debug, Default)]
+pub struct Progress {
+    done: Arc<AtomicU64>,
+    total: AtomicU64,
+}
+
+impl Progress {
+    fn begin(&self, total: u64) {
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of the present step, done and in all.
+    #[must_use]
+    pub fn read(&self) -> (u64, u64) {
+        (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+    }
+}
+
+/// Why there is no backup, or why it was not restored; what was there is untouched.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// Something of this name is there already.
+    Exists(PathBuf),
+    /// The target is a file that the installation consists of.
+    Own(PathBuf),
+    NoDatabase(PathBuf),
+    Io {
+        path: PathBuf,
+        doing: &'static str,
+        error: io::Error,
+    },
+    Database(OpenError),
+    /// The file of the backup cannot be read.
+    File(PathBuf, EnvelopeError),
+    NotABackup(PathBuf),
+    /// A write-ahead log lies beside the database file that was named.
+    Log(PathBuf),
+    MasterKey(MasterKeyError),
+    /// The master key does not open the keys of the backup.
+    OtherMasterKey(String),
+    /// It does, and was said to be lost.
+    NotLost(PathBuf),
+    Other(String),
+}
+
+impl fmt::Display for BackupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists(path) => write!(
+                f,
+                "{} exists already. Choose another name, or replace it with --force",
+                path.display()
+            ),
+            Self::Own(path) => write!(f, "{} is a file of the installation itself", path.display()),
+            Self::NoDatabase(path) => write!(
+                f,
+                "there is no database at {}. Name the installation that you mean with --data-dir or --config",
+                path.display()
+            ),
+            Self::Io { path, doing, error } => write!(f, "cannot {doing} {}: {error}", path.display()),
+            Self::Database(error) => error.fmt(f),
+            Self::File(path, error) => write!(f, "{} is not restored: {error}", path.display()),
+            Self::NotABackup(path) => write!(
+                f,
+                "{} is neither a backup made by `jotgate backup` nor an SQLite database",
+                path.display()
+            ),
+            Self::Log(path) => write!(
+                f,
+                "a write-ahead log with changes of its own lies beside {}: open that database once with a program \
+                 that knows it (sqlite3 FILE .tables), so that the log goes into it",
+                path.display()
+            ),
+            Self::MasterKey(error) => write!(f, "{error}. {LOST}"),
+            Self::OtherMasterKey(kid) => write!(
+                f,
+                "the master key does not open the signing key {kid} of this backup. Put the master.key that belongs \
+                 to it in place. {LOST}"
+            ),
+            Self::NotLost(path) => {
+                write!(f, "{} opens the keys of this backup: leave --lost-master-key out", path.display())
+            }
+            Self::Other(why) => f.write_str(why),
+        }
+    }
+}
+
+const LOST: &str = "If it is lost for good, --lost-master-key restores without it: all sign in again";
+
+impl std::error::Error for BackupError {}
+
+impl From<OpenError> for BackupError {
+    fn from(error: OpenError) -> Self {
+        Self::Database(error)
+    }
+}
+
+fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> BackupError {
+    move |error| BackupError::Io { path: path.to_owned(), doing, error }
+}
+
+/// A backup that was made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    pub created_at: Timestamp,
+    /// Size of the file.
+    pub bytes: u64,
+    pub users: u64,
+    /// Live ones.
+    pub sessions: u64,
+    pub encryption: Encryption,
+    /// Why the audit trail does not tell of it.
+    pub unaudited: Option<String>,
+}
+
+/// Copies the database into the file `to` while servers read and write it; as of one instant, durable, mode 0600.
+/// `to` is there whole or not at all. The master key is not in it.
+///
+/// # Errors
+/// [`BackupError`].
+pub fn back_up(
+    config: &Config,
+    edge: &Edge,
+    to: &Path,
+    secret: Option<&Secret>,
+    force: bool,
+    progress: &Progress,
+) -> Result<Made, BackupError> {
+    let database = database_file(config);
+    if !database.exists() {
+        return Err(BackupError::NoDatabase(database));
+    }
+    for own in [&database, &config.data_dir.join("master.key")] {
+        if is_same(own, to) {
+            return Err(BackupError::Own(to.to_owned()));
+        }
+    }
+    if !force && to.symlink_metadata().is_ok() {
+        return Err(BackupError::Exists(to.to_owned()));
+    }
+    // First, since it is what fails when the name is wrong.
+    let out = beside(to, "part")?;
+    let created_at = edge.now();
+    let snapshot = beside(&database, "backing-up")?;
+    progress.begin(files::size(&database));
+    files::copy(&database, snapshot.path(), &progress.done)?;
+    let contents = files::contents_of(snapshot.path(), created_at)?;
+
+    let mut plain = snapshot.reopen().map_err(io_error(snapshot.path(), "read"))?;
+    let size = plain.metadata().map_err(io_error(snapshot.path(), "read"))?.len();
+    // From here on it goes with the process.
+    drop(snapshot);
+    progress.begin(size);
+    let salt = edge.random().map_err(|error| BackupError::Other(error.to_string()))?;
+    let mut writer = BufWriter::with_capacity(1 << 20, out.as_file());
+    let at = rfc3339(created_at);
+    envelope::write(&mut plain, size, at, secret, salt, &mut writer, progress)
+        .map_err(|error| BackupError::File(to.to_owned(), error))?;
+    writer.flush().map_err(io_error(to, "write"))?;
+    drop(writer);
+    out.as_file().sync_all().map_err(io_error(to, "write"))?;
+    let bytes = out.as_file().metadata().map_err(io_error(to, "write"))?.len();
+    if force {
+        out.persist(to).map_err(|error| io_error(to, "write")(error.error))?;
+    } else {
+        out.persist_noclobber(to).map_err(|error| match error.error.kind() {
+            io::ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()),
+            _ => io_error(to, "write")(error.error),
+        })?;
+    }
+    File::open(dir_of(to)).and_then(|dir| dir.sync_all()).map_err(io_error(to, "sync the directory of"))?;
+    let encryption = match secret {
+        None => Encryption::None,
+        Some(Secret::Passphrase(_)) => Encryption::Passphrase,
+        Some(Secret::Key(_)) => Encryption::KeyFile,
+    };
+    let event = event(Action::DatabaseBackedUp, created_at, format!("{bytes} bytes"));
+    let unaudited = files::note(&database, event).err().map(|error| error.to_string());
+    Ok(Made { created_at, bytes, users: contents.users, sessions: contents.sessions, encryption, unaudited })
+}
+
+/// How the file is encrypted; none where it is a bare SQLite database.
+///
+/// # Errors
+/// [`BackupError`]: it is neither that nor a backup.
+pub fn encryption_of(from: &Path) -> Result<Option<Encryption>, BackupError> {
+    let mut file = File::open(from).map_err(io_error(from, "read"))?;
+    let mut start = Vec::new();
+    (&mut file).take(64).read_to_end(&mut start).map_err(io_error(from, "read"))?;
+    if start.starts_with(SQLITE) {
+        return Ok(None);
+    }
+    if !start.starts_with(envelope::BEGINS) {
+        return Err(BackupError::NotABackup(from.to_owned()));
+    }
+    file.rewind().map_err(io_error(from, "read"))?;
+    let envelope =
+        envelope::Envelope::open(file).map_err(|error| BackupError::File(from.to_owned(), error))?;
+    Ok(Some(envelope.header.encryption))
+}
+
+fn event(action: Action, at: Timestamp, detail: String) -> Change {
+    Change::Audit(Event {
+        at,
+        action,
+        actor: Actor::Operator,
+        user: None,
+        session: None,
+        address: String::new(),
+        detail,
+    })
+}
+
+/// To the second.
+fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_second(at.secs()).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+}
+
+fn database_file(config: &Config) -> PathBuf {
+    let DatabaseUrl::Sqlite(path) = &config.database_url;
+    path.clone().unwrap_or_else(|| config.data_dir.join("jotgate.db"))
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file of mode 0600 beside `path` that goes when it is dropped.
+fn beside(path: &Path, what: &str) -> Result<NamedTempFile, BackupError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    tempfile::Builder::new()
+        .prefix(&format!("{name}.{what}-"))
+        .tempfile_in(dir_of(path))
+        .map_err(io_error(path, "write beside"))
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((a.metadata(), b.metadata()), (Ok(a), Ok(b)) if a.dev() == b.dev() && a.ino() == b.ino())
+}
