@@ -60,6 +60,8 @@ pub enum BackupError {
     /// The target is a file that the installation consists of.
     Own(PathBuf),
     NoDatabase(PathBuf),
+    /// Which has tools of its own.
+    Postgres,
     Io {
         path: PathBuf,
         doing: &'static str,
@@ -92,6 +94,10 @@ impl fmt::Display for BackupError {
                 f,
                 "there is no database at {}. Name the installation that you mean with --data-dir or --config",
                 path.display()
+            ),
+            Self::Postgres => f.write_str(
+                "database_url names PostgreSQL, which is backed up and restored with its own tools: pg_dump and \
+                 pg_restore, or continuous archiving",
             ),
             Self::Io { path, doing, error } => write!(f, "cannot {doing} {}: {error}", path.display()),
             Self::Database(error) => error.fmt(f),
@@ -162,7 +168,7 @@ pub fn back_up(
     force: bool,
     progress: &Progress,
 ) -> Result<Made, BackupError> {
-    let database = database_file(config);
+    let database = database_file(config)?;
     if !database.exists() {
         return Err(BackupError::NoDatabase(database));
     }
@@ -252,9 +258,14 @@ fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_second(at.secs()).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }
 
-fn database_file(config: &Config) -> PathBuf {
-    let DatabaseUrl::Sqlite(path) = &config.database_url;
-    path.clone().unwrap_or_else(|| config.data_dir.join("jotgate.db"))
+/// # Errors
+/// [`BackupError::Postgres`].
+fn database_file(config: &Config) -> Result<PathBuf, BackupError> {
+    match &config.database_url {
+        DatabaseUrl::Sqlite(Some(path)) => Ok(path.clone()),
+        DatabaseUrl::Sqlite(None) => Ok(config.data_dir.join("jotgate.db")),
+        DatabaseUrl::Postgres(_) => Err(BackupError::Postgres),
+    }
 }
 
 fn dir_of(path: &Path) -> &Path {

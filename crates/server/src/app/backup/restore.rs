@@ -74,8 +74,8 @@ impl Prepared {
         lost_master_key: bool,
         progress: &Progress,
     ) -> Result<Self, BackupError> {
+        let database = database_file(config)?;
         let lock = lock_data_dir(&config.data_dir)?;
-        let database = database_file(config);
         tidy(&database);
         let copy = beside(&database, "restoring")?;
         let created_at = unpack(from, secret, copy.as_file(), progress)?;
