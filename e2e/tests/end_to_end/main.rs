@@ -6,6 +6,7 @@ mod crash;
 mod first_login;
 mod followers;
 mod judge;
+mod nodes;
 mod pages;
 mod revocation;
 mod rotation;
