@@ -24,6 +24,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 pub struct Options {
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    wrapper: Vec<String>,
     config: Option<String>,
     memory_limit_mib: u64,
     tls: bool,
@@ -52,6 +53,7 @@ impl Default for Options {
         Self {
             environment: Vec::new(),
             arguments: Vec::new(),
+            wrapper: Vec::new(),
             config: None,
             memory_limit_mib: 256,
             tls: false,
@@ -71,6 +73,13 @@ impl Options {
     #[must_use]
     pub fn arg(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Puts a program before the server that prepares its world and then becomes it (`exec`).
+    #[must_use]
+    pub fn behind(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -263,7 +272,14 @@ impl Server {
     }
 
     fn spawn(&mut self, listen: &str) -> Result<(), String> {
-        let mut command = self.program();
+        let mut command = match self.options.wrapper.as_slice() {
+            [] => self.program(),
+            [wrapper, arguments @ ..] => {
+                let mut command = self.in_folder(Command::new(wrapper));
+                command.args(arguments).arg(program::binary());
+                command
+            }
+        };
         command.arg("serve").args(&self.options.arguments).env("JOTGATE_LISTEN", listen);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
@@ -300,7 +316,10 @@ impl Server {
 
     /// The binary in this server's folder, with its configuration and no other.
     fn program(&self) -> Command {
-        let mut command = Command::new(program::binary());
+        self.in_folder(Command::new(program::binary()))
+    }
+
+    fn in_folder(&self, mut command: Command) -> Command {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("JOTGATE_") {
                 command.env_remove(name);

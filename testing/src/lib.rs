@@ -9,4 +9,3 @@
 )]
 
 pub mod postgres;
-pub mod proxy;

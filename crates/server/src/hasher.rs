@@ -117,6 +117,11 @@ impl fmt::Debug for Hasher {
     }
 }
 
+/// A place in the queue, free again when dropped.
+#[derive(Debug)]
+#[must_use = "it is kept as long as this lives"]
+pub struct Place(Hasher);
+
 struct Handle {
     shared: Arc<Shared>,
     params: Params,
@@ -154,6 +159,8 @@ struct State {
     /// How long a hash takes, measured; microseconds.
     hash_micros: u64,
     running: usize,
+    /// Places that are kept for callers who do something else first.
+    reserved: usize,
     closed: bool,
 }
 
@@ -182,6 +189,7 @@ impl Hasher {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 hash_micros: 25_000,
+                reserved: 0,
                 running: 0,
                 closed: false,
             }),
@@ -198,39 +206,20 @@ impl Hasher {
         Ok(Self(Arc::new(Handle { shared, params, configured })))
     }
 
-    /// Whether `password` is the one behind `phc`. None, or a hash that does not parse, costs the same and is
-    /// false: nobody learns from the time whether there is such a user.
+    /// [`Place::verify`] with a place of its own.
     ///
     /// # Errors
     /// [`Busy`], before any work.
     pub async fn verify(&self, password: &Password, phc: Option<&str>) -> Result<bool, Busy> {
-        match phc.and_then(|text| Phc::parse(text).ok()) {
-            Some(stored) => {
-                let Phc { algorithm, version, params, salt, output } = stored;
-                let made = self.run(password, algorithm, version, params, salt).await?;
-                Ok(aws_lc_rs::constant_time::verify_slices_are_equal(&made, &output).is_ok())
-            }
-            None => {
-                let params = self.0.params.clone();
-                self.run(password, Algorithm::Argon2id, Version::V0x13, params, vec![0; 16]).await?;
-                Ok(false)
-            }
-        }
+        self.reserve()?.verify(password, phc).await
     }
 
-    /// A PHC string with the configured parameters.
+    /// [`Place::hash`] with a place of its own.
     ///
     /// # Errors
     /// [`Busy`], before any work.
     pub async fn hash(&self, password: &Password, salt: [u8; 16]) -> Result<String, Busy> {
-        let params = self.0.params.clone();
-        let made = self.run(password, Algorithm::Argon2id, Version::V0x13, params, salt.to_vec()).await?;
-        let PasswordHash { memory_kib, iterations, parallelism } = self.0.configured;
-        Ok(format!(
-            "$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${}${}",
-            STANDARD_NO_PAD.encode(salt),
-            STANDARD_NO_PAD.encode(&*made)
-        ))
+        self.reserve()?.hash(password, salt).await
     }
 
     /// Whether this hash was made with other parameters than the configured ones, so that the next login should
@@ -250,29 +239,69 @@ impl Hasher {
         &self.0.shared.stats
     }
 
-    /// Whether a hash that is asked for now would be made: to be asked before a try is counted, since one that
-    /// is turned away was no guess.
+    /// Keeps a place in the queue: to be asked for before a try is counted, since one that is turned away was no
+    /// guess. However many ask at once, whoever has a place is not turned away.
     ///
     /// # Errors
     /// [`Busy`].
-    pub fn ready(&self) -> Result<(), Busy> {
+    pub fn reserve(&self) -> Result<Place, Busy> {
         let shared = &self.0.shared;
-        shared.admit(&mut shared.state.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.admit(&mut state)?;
+        state.reserved += 1;
+        drop(state);
+        Ok(Place(self.clone()))
+    }
+}
+
+impl Place {
+    /// Whether `password` is the one behind `phc`. None, or a hash that does not parse, costs the same and is
+    /// false: nobody learns from the time whether there is such a user.
+    ///
+    /// # Errors
+    /// [`Busy`], where the hasher closes.
+    pub async fn verify(self, password: &Password, phc: Option<&str>) -> Result<bool, Busy> {
+        match phc.and_then(|text| Phc::parse(text).ok()) {
+            Some(stored) => {
+                let Phc { algorithm, version, params, salt, output } = stored;
+                let made = self.run(password, algorithm, version, params, salt).await?;
+                Ok(aws_lc_rs::constant_time::verify_slices_are_equal(&made, &output).is_ok())
+            }
+            None => {
+                let params = self.0.0.params.clone();
+                self.run(password, Algorithm::Argon2id, Version::V0x13, params, vec![0; 16]).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// A PHC string with the configured parameters.
+    ///
+    /// # Errors
+    /// [`Busy`], where the hasher closes.
+    pub async fn hash(self, password: &Password, salt: [u8; 16]) -> Result<String, Busy> {
+        let params = self.0.0.params.clone();
+        let PasswordHash { memory_kib, iterations, parallelism } = self.0.0.configured;
+        let made = self.run(password, Algorithm::Argon2id, Version::V0x13, params, salt.to_vec()).await?;
+        Ok(format!(
+            "$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${}${}",
+            STANDARD_NO_PAD.encode(salt),
+            STANDARD_NO_PAD.encode(&*made)
+        ))
     }
 
     async fn run(
-        &self,
+        self,
         password: &Password,
         algorithm: Algorithm,
         version: Version,
         params: Params,
         salt: Vec<u8>,
     ) -> Result<Zeroizing<Vec<u8>>, Busy> {
-        let shared = &self.0.shared;
+        let shared = Arc::clone(&self.0.0.shared);
         let (answer, answered) = oneshot::channel();
         {
             let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-            shared.admit(&mut state)?;
             let password = Zeroizing::new(password.as_bytes().to_vec());
             state.queue.push_back(Job {
                 password,
@@ -284,9 +313,17 @@ impl Hasher {
                 answer,
             });
         }
+        // It is in the queue now.
+        drop(self);
         shared.work.notify_one();
         // A thread drops the sender where the hash failed or the hasher closes.
         answered.await.map_err(|_| Busy { retry_after: Duration::from_secs(1) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.shared.state.lock().unwrap_or_else(PoisonError::into_inner).reserved -= 1;
     }
 }
 
@@ -294,7 +331,8 @@ impl Shared {
     /// Whether there is room for one more.
     fn admit(&self, state: &mut State) -> Result<(), Busy> {
         let wait = |state: &State| {
-            let ahead = u64::try_from(state.queue.len() / self.threads).unwrap_or(u64::MAX);
+            let ahead =
+                u64::try_from((state.queue.len() + state.reserved) / self.threads).unwrap_or(u64::MAX);
             Duration::from_micros(ahead.saturating_mul(state.hash_micros))
         };
         if wait(state) >= LONGEST_WAIT {
@@ -433,6 +471,22 @@ mod tests {
         ] {
             assert_eq!(Phc::parse(text).err(), Some(PhcError::Malformed), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_kept_place_is_not_given_to_another() {
+        let hasher = Hasher::start(CHEAP).unwrap();
+        hasher.0.shared.state.lock().unwrap().hash_micros = u64::from(u32::MAX);
+        let places: Vec<_> = std::iter::repeat_with(|| hasher.reserve()).take(64).collect();
+        let kept: Vec<_> = places.into_iter().flatten().collect();
+        assert_eq!(kept.len(), hasher.load().threads);
+        assert!(hasher.verify(&typed("x"), None).await.is_err());
+        for place in kept {
+            assert_eq!(place.verify(&typed("x"), None).await, Ok(false));
+        }
+        assert_eq!(hasher.0.shared.state.lock().unwrap().reserved, 0);
+        drop(hasher.reserve().unwrap());
+        assert_eq!(hasher.0.shared.state.lock().unwrap().reserved, 0);
     }
 
     #[tokio::test(flavor = "multi_thread")]

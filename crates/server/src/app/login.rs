@@ -72,7 +72,7 @@ impl App {
 
     async fn decide_login(&self, visitor: &Visitor, form: LoginForm<'_>) -> Result<Grant, LoginError> {
         let password = Password::typed(form.password).map_err(|_| LoginError::PasswordTooLong)?;
-        self.hasher.ready()?;
+        let place = self.hasher.reserve()?;
         let now = self.now();
         if let Verdict::Refused { retry_after } = self.addresses.take(&visitor.network, now) {
             return Err(Fault::Throttled { retry_after }.into());
@@ -86,7 +86,7 @@ impl App {
         }
         let mut user = attempted.user;
         let checked = login::hash_to_check(user.as_ref(), &lookup).map(str::to_owned);
-        let matched = self.hasher.verify(&password, checked.as_deref()).await?;
+        let matched = place.verify(&password, checked.as_deref()).await?;
 
         let mut rehashed = None;
         for _ in 0..TRIES {

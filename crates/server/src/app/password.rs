@@ -62,7 +62,7 @@ impl App {
             .map_err(ChangePasswordError::Password)?;
         let current = Password::typed(current).map_err(|_| ChangePasswordError::WrongPassword)?;
 
-        self.hasher.ready()?;
+        let place = self.hasher.reserve()?;
         let bucket = self.own_bucket(&user);
         let attempt = Attempt { bucket, limit: Limit::ACCOUNT, lookup: Lookup::Id(user.id), now: self.now() };
         let attempted = self.store.attempt(attempt).await?;
@@ -73,7 +73,7 @@ impl App {
             return Err(ChangePasswordError::SessionEnded);
         };
         let shown = user.password_hash.clone();
-        if !self.hasher.verify(&current, shown.as_deref()).await? {
+        if !place.verify(&current, shown.as_deref()).await? {
             return Err(ChangePasswordError::WrongPassword);
         }
         let hash = self.hasher.hash(&new, self.edge.random()?).await?;

@@ -60,7 +60,7 @@ impl App {
             .chosen_password(form.password, &username, email.as_ref())
             .map_err(RegisterError::Password)?;
 
-        self.hasher.ready()?;
+        let place = self.hasher.reserve()?;
         if let Verdict::Refused { retry_after } = self.addresses.take(&visitor.network, self.now()) {
             return Err(Fault::Throttled { retry_after }.into());
         }
@@ -68,7 +68,7 @@ impl App {
             // The try is not given back: somebody may be collecting names.
             return Err(RegisterError::Taken);
         }
-        let password_hash = self.hasher.hash(&password, self.edge.random()?).await?;
+        let password_hash = place.hash(&password, self.edge.random()?).await?;
         self.addresses.give_back(&visitor.network);
 
         for _ in 0..TRIES {

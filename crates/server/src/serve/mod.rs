@@ -23,6 +23,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub use lifecycle::{Lifecycle, Phase};
 pub use tls::TlsError;
@@ -132,6 +133,16 @@ fn raise_file_limit() {
     }
 }
 
+/// A limit on the size of files is an error of the write that meets it, as a full disk is; by default the system would
+/// end the process.
+fn survive_file_limit() {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // Once there is a handler, it stays.
+    if let Err(error) = signal(kind) {
+        tracing::warn!(%error, "the signal of the file size limit cannot be handled");
+    }
+}
+
 /// How many connections fit, with room left for the database, logs and the like.
 fn most_connections() -> usize {
     use rustix::process::{Resource, getrlimit};
@@ -153,6 +164,7 @@ pub async fn run(
     ops: Option<Router>,
     lifecycle: Lifecycle,
 ) -> io::Result<()> {
+    survive_file_limit();
     let keeper = Keeper::new(most_connections(), config.trusted_proxies.clone());
     let mut jobs = tokio::task::JoinSet::new();
     jobs.spawn(Arc::clone(&keeper).keep());
