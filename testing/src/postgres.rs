@@ -338,3 +338,81 @@ fn binaries() -> PathBuf {
         panic!("PostgreSQL is not installed: run `cargo xtask test`, or install the package `postgresql`")
     })
 }
+
+/// PgBouncer in transaction mode before the server of this process.
+#[derive(Debug)]
+pub struct Bouncer {
+    port: u16,
+}
+
+impl Bouncer {
+    /// Its port; each database behind it has its own name.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// The pooler of this process, over [`cluster`]; started by whoever asks first. It knows no statements prepared under
+/// names, and has few connections to the server, so that clients share them.
+///
+/// # Panics
+/// Where it is not installed, or does not start.
+pub fn bouncer() -> &'static Bouncer {
+    static BOUNCER: OnceLock<Bouncer> = OnceLock::new();
+    BOUNCER.get_or_init(|| {
+        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].map(Path::new);
+        let program = program.into_iter().find(|path| path.exists()).unwrap_or_else(|| {
+            panic!("PgBouncer is not installed: run `cargo xtask test`, or install the package `pgbouncer`")
+        });
+        let cluster = cluster();
+        let user = Account::find();
+        let users = cluster.folder.join("userlist.txt");
+        let config = cluster.folder.join("pgbouncer.ini");
+        let log = cluster.folder.join("pgbouncer.log");
+        fs::write(&users, format!("\"{USER}\" \"{PASSWORD}\"\n")).unwrap();
+        user.own(&users);
+        for _ in 0..5 {
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let text = format!(
+                "[databases]\n* = host={folder} port={server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+                 listen_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {users}\n\
+                 pool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 2000\nlogfile = {log}\n",
+                folder = cluster.folder.display(),
+                server = cluster.port,
+                users = users.display(),
+                log = log.display(),
+            );
+            fs::write(&config, text).unwrap();
+            user.own(&config);
+            let command = user.command(program);
+            // Ends with the server's folder: its guard waits for the same process.
+            let child = Command::new("sh")
+                .args(["-c", "\"$@\" </dev/null >/dev/null 2>&1 & it=$!; read -r _; kill -KILL $it", "sh"])
+                .arg(command.get_program())
+                .args(command.get_args())
+                .arg(&config)
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let begun = Instant::now();
+            while begun.elapsed() < START_LIMIT {
+                if std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                    // Its pipe stays open as long as this process lives.
+                    std::mem::forget(child);
+                    return Bouncer { port };
+                }
+                let said = fs::read_to_string(&log).unwrap_or_default();
+                if said.contains("Address already in use") || said.contains("FATAL") {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            assert!(said.contains("in use"), "PgBouncer does not start: {said}");
+            fs::write(&log, "").unwrap();
+            drop(child);
+        }
+        panic!("no free port for PgBouncer");
+    })
+}

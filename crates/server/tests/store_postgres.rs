@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use jotgate::store::postgres::Problem;
 use jotgate::store::{OpenError, Postgres};
-use jotgate_domain::store::{Expect, Revocable};
+use jotgate_domain::audit::{Action, Actor, Event};
+use jotgate_domain::store::{Expect, Lookup, Revocable};
 use jotgate_domain::{Change, Store as _, StoreError};
 use store_suite::fixture::*;
 use testing::postgres::{self, Cluster, Database, PASSWORD, PASSWORD_IN_URL};
+use testing::proxy::Proxy;
 
 mod store_suite;
 
@@ -251,4 +253,116 @@ async fn tls_is_checked() {
     cluster.stop();
     let failed = store.ping().await.unwrap_err();
     assert!(matches!(failed, StoreError::Unavailable(_)), "{failed:?}");
+}
+
+/// What is asked often is one round trip.
+#[tokio::test]
+async fn round_trips_are_counted() {
+    let database = postgres::database();
+    let proxy = Proxy::to(database.cluster().port());
+    let url = format!("{}?sslmode=disable", database.url_at(proxy.port()));
+    let store = Postgres::open(&url.parse().unwrap(), T0).await.unwrap();
+    let mut table = vec![];
+    // The first round prepares the statements on the connection.
+    for round in 0..3_u64 {
+        let (alice, begun) = signed_in(&store, &format!("alice{round}")).await;
+        let (_, other) = signed_in(&store, &format!("bob{round}")).await;
+        let event = |action| {
+            Change::Audit(Event {
+                at: T0,
+                action,
+                actor: Actor::User(alice.id),
+                user: Some(alice.id),
+                session: None,
+                address: "192.0.2.1".to_owned(),
+                detail: String::new(),
+            })
+        };
+        let mut counted = vec![];
+        let mut before = proxy.trips();
+        let mut note = |what: &'static str| {
+            counted.push((what, proxy.trips() - before));
+            before = proxy.trips();
+        };
+        note("nothing");
+        let attempt = store_suite::attempt([u8::try_from(round).unwrap(); 32], "alice0", T0);
+        store.attempt(attempt).await.unwrap();
+        note("a try of a throttle, with its user");
+        let login =
+            [start(&session(&alice, T0)), Change::ClearThrottle([1; 32]), event(Action::LoginSucceeded)];
+        store.apply(login.to_vec(), vec![Expect::User(alice.id, 1)]).await.unwrap();
+        note("a login's writes");
+        refresh(&store, &begun, 1, after(60)).await;
+        note("a refresh");
+        refresh(&store, &begun, 1, after(61)).await;
+        note("a refresh repeated inside the grace");
+        refresh(&store, &begun, 1, after(160)).await;
+        note("a refresh whose answer was lost");
+        apply(&store, [Change::EndSession(other.id), event(Action::LoggedOut)]).await;
+        note("a logout");
+        let cursor = store.revocations(0).await.unwrap().cursor;
+        note("the revocation log from the start");
+        store.revocations(cursor).await.unwrap();
+        note("the revocation log from a position");
+        store.user(Lookup::Id(alice.id)).await.unwrap();
+        note("a user");
+        table = counted;
+    }
+    for (what, trips) in &table {
+        println!("{trips} {what}");
+    }
+    let expected = [0, 1, 1, 1, 2, 3, 1, 1, 1, 1];
+    assert_eq!(table.iter().map(|(_, trips)| *trips).collect::<Vec<_>>(), expected, "{table:?}");
+}
+
+/// The database goes away and comes back: what is asked meanwhile is refused soon, and then all goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_network_heals() {
+    let database = postgres::database();
+    let proxy = Proxy::to(database.cluster().port());
+    let url = format!("{}?pool_size=4", database.url_at(proxy.port()));
+    let store = Arc::new(Postgres::open(&url.parse().unwrap(), T0).await.unwrap());
+    let (alice, begun) = signed_in(&*store, "alice").await;
+    let mut seen = store.changed(0).await;
+    let unavailable = |result: Result<(), StoreError>| {
+        assert!(
+            matches!(&result, Err(StoreError::Unavailable(why)) if !why.contains("canary")),
+            "{result:?}"
+        );
+    };
+    for round in 0..4 {
+        // By turns with an end to each connection, and with silence.
+        if round % 2 == 0 {
+            proxy.cut()
+        } else {
+            proxy.stand_still()
+        }
+        let asked: Vec<_> = (0..64)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move {
+                    let begun = Instant::now();
+                    (store.ping().await, begun.elapsed())
+                })
+            })
+            .collect();
+        for ping in asked {
+            let (result, took) = ping.await.unwrap();
+            unavailable(result);
+            assert!(took < Duration::from_secs(20), "{took:?}");
+        }
+        proxy.mend();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while store.ping().await.is_err() {
+            assert!(Instant::now() < deadline, "it stays away");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // No turn was lost on the way, and followers are woken.
+        let all = (0..64).map(|_| store.user(Lookup::Id(alice.id)));
+        for user in futures_util::future::join_all(all).await {
+            assert_eq!(user.unwrap().unwrap(), alice);
+        }
+        seen = tokio::time::timeout(Duration::from_secs(30), store.changed(seen)).await.unwrap();
+    }
+    refresh(&*store, &begun, 1, after(60)).await;
 }
