@@ -230,6 +230,12 @@ impl Server {
         }
     }
 
+    /// Changes a configuration key in its form for the environment, for the next start and for commands from now on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.options.environment.retain(|(known, _)| known != name);
+        self.options.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Says that `secret` must never be logged. Passwords and tokens that pass through a client need no mention.
     pub fn secret(&self, secret: &str) {
         self.canaries.add(secret);

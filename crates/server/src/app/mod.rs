@@ -18,6 +18,7 @@ mod register;
 mod roles;
 mod sessions;
 mod status_list;
+pub mod transfer;
 
 use std::fmt;
 use std::sync::Arc;

@@ -18,6 +18,7 @@ mod session;
 mod settings;
 mod table;
 mod token;
+mod transfer;
 mod user;
 
 use std::ffi::OsString;
@@ -72,6 +73,7 @@ enum Command {
     Config(config::Config),
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApi),
+    Move(transfer::Move),
     Completions(completions::Completions),
 }
 
@@ -116,6 +118,7 @@ impl Command {
             Self::Token(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::OpenApi(command) => command.run(),
+            Self::Move(command) => command.run(),
             Self::Completions(command) => command.run(Cli::command()),
         }
     }

@@ -13,6 +13,7 @@ mod rules;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use ipnet::IpNet;
 use jotgate_domain::config::Policy;
@@ -70,6 +71,28 @@ pub enum DatabaseUrl {
     /// None: `DATA_DIR/jotgate.db`.
     Sqlite(Option<PathBuf>),
     Postgres(Box<PostgresUrl>),
+}
+
+impl DatabaseUrl {
+    const EXPECTED: &str = "sqlite://PATH, such as sqlite:///var/lib/jotgate/jotgate.db, or \
+                                postgres://USER:PASSWORD@HOST/DATABASE";
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    /// The error says what is expected, and nothing of the text, which may have a password in it.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(DatabaseUrl::Postgres(Box::new(text.parse()?)));
+        }
+        let path = text.strip_prefix("sqlite://").ok_or(Self::EXPECTED)?;
+        // SQLite itself would read these as something other than a file name.
+        if path.is_empty() || path == "/" || path.starts_with(':') || path.contains(['?', '#', '\0']) {
+            return Err(Self::EXPECTED.to_owned());
+        }
+        Ok(DatabaseUrl::Sqlite(Some(PathBuf::from(path))))
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -186,18 +186,7 @@ impl Value {
     }
 
     pub(super) fn database_url(&self) -> Result<DatabaseUrl, Expected> {
-        const EXPECTED: &str = "sqlite://PATH, such as sqlite:///var/lib/jotgate/jotgate.db, or \
-                                postgres://USER:PASSWORD@HOST/DATABASE";
-        let text = self.text(EXPECTED)?;
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(DatabaseUrl::Postgres(Box::new(text.parse()?)));
-        }
-        let path = text.strip_prefix("sqlite://").ok_or(EXPECTED)?;
-        // SQLite itself would read these as something other than a file name.
-        if path.is_empty() || path == "/" || path.starts_with(':') || path.contains(['?', '#', '\0']) {
-            return Err(EXPECTED.to_owned());
-        }
-        Ok(DatabaseUrl::Sqlite(Some(PathBuf::from(path))))
+        self.text(DatabaseUrl::EXPECTED)?.parse()
     }
 
     /// `argon2id`, alone or with any of `m=` (KiB), `t=`, `p=` after it.

@@ -11,6 +11,7 @@ mod open;
 mod plan;
 pub mod postgres;
 pub mod sqlite;
+pub mod transfer;
 
 pub(crate) use lock::make_private_dir;
 pub use lock::{DataDirLock, lock_data_dir};

@@ -12,17 +12,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jotgate_domain::audit::{Action, Actor, Event};
-use jotgate_domain::{Change, Timestamp};
+use jotgate_domain::{Change, Store as _, Timestamp};
 use tempfile::NamedTempFile;
 
 pub use envelope::{Encryption, EnvelopeError, Secret};
 pub use restore::{Prepared, Restored, Undone};
 
-use crate::config::{Config, DatabaseUrl};
+use crate::app::transfer;
+use crate::config::{Config, PostgresUrl};
 use crate::edge::Edge;
 use crate::seal::MasterKeyError;
 use crate::store::sqlite::backup as files;
-use crate::store::{DataDirLock, OpenError};
+use crate::store::transfer::{Place, Step, Target, TransferError, carry as carry_all, others_on};
+use crate::store::{DataDirLock, OpenError, Postgres};
 
 /// What an SQLite database begins with.
 const SQLITE: &[u8] = b"SQLite format 3\0";
@@ -60,8 +62,9 @@ pub enum BackupError {
     /// The target is a file that the installation consists of.
     Own(PathBuf),
     NoDatabase(PathBuf),
-    /// Which has tools of its own.
-    Postgres,
+    /// Other connections to the database of PostgreSQL.
+    InUse(u64),
+    Transfer(TransferError),
     Io {
         path: PathBuf,
         doing: &'static str,
@@ -95,10 +98,10 @@ impl fmt::Display for BackupError {
                 "there is no database at {}. Name the installation that you mean with --data-dir or --config",
                 path.display()
             ),
-            Self::Postgres => f.write_str(
-                "database_url names PostgreSQL, which is backed up and restored with its own tools: pg_dump and \
-                 pg_restore, or continuous archiving",
-            ),
+            Self::InUse(others) => {
+                write!(f, "{others} other connections of Jotgate use the database. Stop every node first")
+            }
+            Self::Transfer(error) => error.fmt(f),
             Self::Io { path, doing, error } => write!(f, "cannot {doing} {}: {error}", path.display()),
             Self::Database(error) => error.fmt(f),
             Self::File(path, error) => write!(f, "{} is not restored: {error}", path.display()),
@@ -168,10 +171,12 @@ pub fn back_up(
     force: bool,
     progress: &Progress,
 ) -> Result<Made, BackupError> {
-    let database = database_file(config)?;
-    if !database.exists() {
-        return Err(BackupError::NoDatabase(database));
-    }
+    let source = Source::of(config);
+    let database = match &source {
+        Source::File(path) if !path.exists() => return Err(BackupError::NoDatabase(path.clone())),
+        Source::File(path) => path.clone(),
+        Source::Postgres { .. } => to.to_owned(),
+    };
     for own in [&database, &config.data_dir.join("master.key")] {
         if is_same(own, to) {
             return Err(BackupError::Own(to.to_owned()));
@@ -184,8 +189,13 @@ pub fn back_up(
     let out = beside(to, "part")?;
     let created_at = edge.now();
     let snapshot = beside(&database, "backing-up")?;
-    progress.begin(files::size(&database));
-    files::copy(&database, snapshot.path(), &progress.done)?;
+    match &source {
+        Source::File(path) => {
+            progress.begin(files::size(path));
+            files::copy(path, snapshot.path(), &progress.done)?;
+        }
+        Source::Postgres { url, .. } => fetch(url, snapshot.path(), created_at, progress)?,
+    }
     let contents = files::contents_of(snapshot.path(), created_at)?;
 
     let mut plain = snapshot.reopen().map_err(io_error(snapshot.path(), "read"))?;
@@ -217,7 +227,10 @@ pub fn back_up(
         Some(Secret::Key(_)) => Encryption::KeyFile,
     };
     let event = event(Action::DatabaseBackedUp, created_at, format!("{bytes} bytes"));
-    let unaudited = files::note(&database, event).err().map(|error| error.to_string());
+    let unaudited = match &source {
+        Source::File(path) => files::note(path, event).err().map(|error| error.to_string()),
+        Source::Postgres { url, .. } => note(url, event, created_at).err(),
+    };
     Ok(Made { created_at, bytes, users: contents.users, sessions: contents.sessions, encryption, unaudited })
 }
 
@@ -258,14 +271,78 @@ fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_second(at.secs()).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }
 
-/// # Errors
-/// [`BackupError::Postgres`].
-fn database_file(config: &Config) -> Result<PathBuf, BackupError> {
-    match &config.database_url {
-        DatabaseUrl::Sqlite(Some(path)) => Ok(path.clone()),
-        DatabaseUrl::Sqlite(None) => Ok(config.data_dir.join("jotgate.db")),
-        DatabaseUrl::Postgres(_) => Err(BackupError::Postgres),
+/// Where the records are.
+enum Source {
+    File(PathBuf),
+    /// A backup is an SQLite database whatever the source is; one that is on the way lies beside this path.
+    Postgres {
+        url: Box<PostgresUrl>,
+        beside: PathBuf,
+    },
+}
+
+impl Source {
+    fn of(config: &Config) -> Self {
+        match transfer::place(config, &config.database_url) {
+            Place::Sqlite(path) => Self::File(path),
+            Place::Postgres(url) => {
+                Self::Postgres { url, beside: config.data_dir.join("jotgate-postgres.db") }
+            }
+        }
     }
+}
+
+/// Runs what asks PostgreSQL, from a command that is not asynchronous.
+fn wait<T>(work: impl Future<Output = Result<T, BackupError>>) -> Result<T, BackupError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| BackupError::Other(error.to_string()))?.block_on(work)
+}
+
+/// Copies all records of one instant into the empty file at `to`.
+fn fetch(url: &PostgresUrl, to: &Path, now: Timestamp, progress: &Progress) -> Result<(), BackupError> {
+    carry(Place::Postgres(Box::new(url.clone())), Place::Sqlite(to.to_owned()), Target::Empty, now, progress)
+}
+
+/// The same into a file beside `beside_of`, where no node uses the database.
+fn fetch_alone(
+    url: &PostgresUrl,
+    beside_of: &Path,
+    now: Timestamp,
+    progress: &Progress,
+) -> Result<NamedTempFile, BackupError> {
+    let others = wait(async { others_on(url).await.map_err(BackupError::Transfer) })?;
+    if others > 0 {
+        return Err(BackupError::InUse(others));
+    }
+    let file = beside(beside_of, "restoring")?;
+    fetch(url, file.path(), now, progress)?;
+    Ok(file)
+}
+
+fn carry(
+    from: Place,
+    to: Place,
+    target: Target,
+    now: Timestamp,
+    progress: &Progress,
+) -> Result<(), BackupError> {
+    let shown = |step: Step| {
+        progress.total.store(step.total, Ordering::Relaxed);
+        progress.done.store(step.done, Ordering::Relaxed);
+    };
+    wait(async {
+        carry_all(&from, &to, target, false, now, shown).await.map(drop).map_err(BackupError::Transfer)
+    })
+}
+
+/// Writes into the audit trail.
+fn note(url: &PostgresUrl, event: Change, now: Timestamp) -> Result<(), String> {
+    wait(async {
+        let store = Postgres::open(url, now).await?;
+        let done = store.apply(vec![event], Vec::new()).await;
+        done.map(drop).map_err(|error| BackupError::Other(error.to_string()))
+    })
+    .map_err(|error| error.to_string())
 }
 
 fn dir_of(path: &Path) -> &Path {

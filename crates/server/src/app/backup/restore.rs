@@ -16,18 +16,25 @@ use tempfile::NamedTempFile;
 
 use super::envelope::Envelope;
 use super::io_error;
-use super::{BackupError, DataDirLock, Progress, Secret, beside, database_file, encryption_of, event, files};
-use crate::config::Config;
+use super::{
+    BackupError, DataDirLock, Progress, Secret, Source, beside, carry, encryption_of, event, fetch_alone,
+    files,
+};
+use crate::config::{Config, PostgresUrl};
 use crate::edge::Edge;
 use crate::seal::{Sealer, open_master_key};
 use crate::store::lock_data_dir;
+use crate::store::transfer::{Place, Target};
 
 /// A backup that was found whole and fits; nothing has been touched yet, and no server can start meanwhile.
 #[derive(Debug)]
 pub struct Prepared {
     config: Config,
     edge: Edge,
+    /// The file that is replaced; of PostgreSQL the one beside which files are put.
     database: PathBuf,
+    /// The database that is filled, and what it holds now.
+    postgres: Option<(Box<PostgresUrl>, NamedTempFile)>,
     copy: NamedTempFile,
     contents: files::Contents,
     difference: Option<files::Difference>,
@@ -74,9 +81,17 @@ impl Prepared {
         lost_master_key: bool,
         progress: &Progress,
     ) -> Result<Self, BackupError> {
-        let database = database_file(config)?;
+        let (database, postgres) = match Source::of(config) {
+            Source::File(path) => (path, None),
+            Source::Postgres { url, beside } => (beside, Some(url)),
+        };
         let lock = lock_data_dir(&config.data_dir)?;
         tidy(&database);
+        // What PostgreSQL holds is compared, and kept, as a file of the same kind as the backup.
+        let present = match &postgres {
+            Some(url) => Some(fetch_alone(url, &database, edge.now(), progress)?),
+            None => None,
+        };
         let copy = beside(&database, "restoring")?;
         let created_at = unpack(from, secret, copy.as_file(), progress)?;
         copy.as_file().sync_all().map_err(io_error(copy.path(), "write"))?;
@@ -89,9 +104,10 @@ impl Prepared {
             other => BackupError::Database(other),
         })?;
         check_master_key(config, edge, &contents, lost_master_key)?;
-        let (difference, undone) = match database.exists() {
+        let compared = present.as_ref().map_or(database.as_path(), NamedTempFile::path);
+        let (difference, undone) = match compared.exists() {
             false => (None, None),
-            true => match files::difference(&database, copy.path(), now) {
+            true => match files::difference(compared, copy.path(), now) {
                 Ok(difference) => {
                     let undone = Undone {
                         users_made: difference.users_lost,
@@ -110,6 +126,7 @@ impl Prepared {
             config: config.clone(),
             edge: edge.clone(),
             database,
+            postgres: postgres.zip(present),
             copy,
             difference,
             lost_master_key,
@@ -127,7 +144,7 @@ impl Prepared {
     ///
     /// # Errors
     /// [`BackupError`]; the old database is there then.
-    pub fn put_in_place(self, end_sessions: bool) -> Result<Restored, BackupError> {
+    pub fn put_in_place(self, end_sessions: bool, progress: &Progress) -> Result<Restored, BackupError> {
         let now = self.edge.now();
         let end_sessions = end_sessions || self.lost_master_key;
         let adoption = files::Adoption {
@@ -139,6 +156,15 @@ impl Prepared {
         files::adopt(self.copy.path(), &adoption, now)?;
         let stamp = super::rfc3339(now).replace(['-', ':'], "");
         let kept = free_name(&self.database, &format!(".before-restore-{stamp}"));
+        if let Some((url, present)) = self.postgres {
+            let from = Place::Sqlite(self.copy.path().to_owned());
+            // First, so that what goes is there whatever happens.
+            let present = present.into_temp_path();
+            fs::rename(&present, &kept).map_err(io_error(&kept, "write"))?;
+            let _ = present.keep();
+            carry(from, Place::Postgres(url), Target::Replaced, now, progress)?;
+            return Ok(Restored { kept: Some(kept) });
+        }
         let had_one = self.database.exists();
         // Not a file any more that goes when it is dropped: it is renamed.
         let copy = self.copy.into_temp_path();

@@ -126,7 +126,7 @@ impl Restore {
             kept: None,
             undone: prepared.undone.clone().and_then(Result::ok).map(Into::into),
         };
-        let done = prepared.put_in_place(self.end_sessions)?;
+        let done = watched("restored", |progress| prepared.put_in_place(self.end_sessions, progress))?;
         if self.json {
             let kept = done.kept.map(|kept| kept.to_string_lossy().into_owned());
             return output::json(&RestoredJson { kept, ..json });

@@ -86,6 +86,17 @@ impl Postgres {
         Ok(Self { pool: Arc::new(pool), bell: Bell::default() })
     }
 
+    /// A connection that is in no pool, for work that takes long; the task that drives it ends with it.
+    pub(in crate::store) async fn connection_of_its_own(
+        url: &PostgresUrl,
+    ) -> Result<(tokio_postgres::Client, tokio::task::JoinHandle<()>), OpenError> {
+        let open = async { Connector::new(url.clone())?.open().await };
+        let opened: Result<_, Problem> = open.await;
+        let (client, driver, _) =
+            opened.map_err(|problem| OpenError::Postgres { place: url.to_string(), problem })?;
+        Ok((client, driver))
+    }
+
     async fn read(&self, sql: &'static Sql, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
         self.pool.run(&Query(sql, params)).await
     }

@@ -93,7 +93,7 @@ pub(super) fn log_path(path: &Path) -> PathBuf {
 }
 
 /// A connection that writes.
-pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
+pub(in crate::store) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open(path)?;
     // SQLite opens for reading what it may not write, and would only say so at the first login.
     if connection.is_readonly("main")? {
@@ -110,7 +110,7 @@ pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// A connection that only reads.
-pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+pub(in crate::store) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open(path)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -8_192)?;

@@ -3,7 +3,7 @@
 
 pub(crate) mod backup;
 mod changes;
-mod connection;
+pub(in crate::store) mod connection;
 mod migrate;
 mod reader;
 mod rows;
