@@ -9,7 +9,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use jotgate_jose::{Algorithm, Claims, Verified};
 
 /// A token that was accepted: who came, and what they may do. Cheap to clone.
@@ -120,8 +120,10 @@ impl Cache {
     pub(crate) fn find(&self, text: &str, generation: u64) -> Option<Token> {
         let hash = self.hash(text);
         let way = self.set(hash)?.0.iter().find(|way| way.tag.load(Ordering::Acquire) == hash)?;
-        let entry = way.token.load_full()?;
-        (entry.generation == generation && *entry.text == *text).then_some(Token(entry))
+        // Compared before it is counted: the count is written, and nothing is read ahead of that.
+        let token = way.token.load();
+        let fits = |entry: &Arc<Entry>| entry.generation == generation && *entry.text == *text;
+        token.as_ref().is_some_and(fits).then(|| Guard::into_inner(token).map(Token))?
     }
 
     pub(crate) fn hit(&self, token: &Token) {

@@ -1,6 +1,6 @@
-//! What a resource server needs to accept Jotgate's access tokens: keys, policy and revocations in memory, and
-//! no question to anybody on the way of a request.
+#![doc = include_str!("../README.md")]
 //!
+//! # Without I/O
 //! ```
 //! use jotgate_jose::{Algorithm, KeySet, Policy, SigningKey};
 //! use jotgate_verify::Verifier;
@@ -15,9 +15,6 @@
 //! assert_eq!(refused.code(), "malformed");
 //! # Ok::<_, jotgate_jose::KeyError>(())
 //! ```
-//!
-//! With the feature `follow`, `follow::Issuer` keeps keys and revocations as the issuer has them, and says what
-//! happens while it cannot be heard. Without it there is no I/O in here, and time is an argument.
 
 mod cache;
 #[cfg(any(feature = "follow", feature = "tower"))]

@@ -178,7 +178,7 @@ impl Verifier {
     }
 
     fn is_revoked(&self, verified: &Verified<'_>) -> bool {
-        self.revocations.contains_key(verified.kid())
+        (self.revocations.has_keys() && self.revocations.contains_key(verified.kid()))
             || verified.claims().status().is_some_and(|entry| self.revocations.contains(entry.uri, entry.idx))
     }
 
