@@ -310,7 +310,7 @@ async fn a_key_revoked_in_an_emergency_is_refused_within_a_second_and_its_succes
     assert_eq!(refusal(&follower, &old).await, None);
     let fetches = the_verifier(&follower).metrics().key_fetches;
     let config = Config { public_url: Some(site.origin()), ..site.config.clone() };
-    let operator = Operator::open(config, Edge::system(), false).unwrap();
+    let operator = Operator::open(config, Edge::system(), false).await.unwrap();
     let start = Instant::now();
     let bad = operator.rotate_keys_in_an_emergency(None).await.unwrap();
     let took = start.elapsed() + until(&follower, &old, REVOKED).await;
