@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The `jotgate` binary: what `JOTGATE_BIN` names, else freshly built.
-pub fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match std::env::var_os("JOTGATE_BIN") {
         Some(path) => {
@@ -35,4 +35,21 @@ fn build() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let target = test.ancestors().nth(3).expect("a target folder");
     target.join("debug/jotgate")
+}
+
+/// The binary as a command that runs in `folder`, with no configuration of its surroundings.
+#[must_use]
+pub fn jotgate(folder: &Path) -> Command {
+    in_folder(Command::new(binary()), folder)
+}
+
+/// The same of a program that runs the binary.
+pub(crate) fn in_folder(mut command: Command, folder: &Path) -> Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("JOTGATE_") {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(folder).env("NO_COLOR", "1");
+    command
 }

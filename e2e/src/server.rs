@@ -325,13 +325,8 @@ impl Server {
         self.in_folder(Command::new(program::binary()))
     }
 
-    fn in_folder(&self, mut command: Command) -> Command {
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("JOTGATE_") {
-                command.env_remove(name);
-            }
-        }
-        command.current_dir(self.folder.path()).env("NO_COLOR", "1");
+    fn in_folder(&self, command: Command) -> Command {
+        let mut command = program::in_folder(command, self.folder.path());
         command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
         command
     }

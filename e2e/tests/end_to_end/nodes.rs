@@ -210,8 +210,8 @@ fn a_node_with_another_master_key_does_not_start() {
     let before = nodes.database.sql("SELECT string_agg(kid, ' ' ORDER BY kid) FROM signing_keys");
     let start = |key: Option<&str>| {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = std::process::Command::new(e2e::binary());
-        command.arg("serve").current_dir(folder.path()).env("JOTGATE_LISTEN", "127.0.0.1:0");
+        let mut command = e2e::jotgate(folder.path());
+        command.arg("serve").env("JOTGATE_LISTEN", "127.0.0.1:0");
         command.env("JOTGATE_DATABASE_URL", nodes.database.url());
         if let Some(key) = key {
             let data = folder.path().join("jotgate-data");
