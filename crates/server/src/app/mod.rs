@@ -34,7 +34,7 @@ use zeroize::Zeroizing;
 pub use grant::Grant;
 pub use keys::KeyRing;
 pub use login::{Delivery, LoginError, LoginForm};
-pub use open::OpenError;
+pub use open::{OpenError, migrate, pending_migrations};
 pub use operator::{Done, NewUser, Operator, OperatorError};
 pub use password::ChangePasswordError;
 pub use refresh::{Holder, RefreshError};

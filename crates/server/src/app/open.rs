@@ -173,6 +173,28 @@ pub(super) async fn open_store(
     })
 }
 
+/// Migrations that the configured database has not had; none where there is no database. Changes nothing.
+///
+/// # Errors
+/// [`store::OpenError`].
+pub async fn pending_migrations(config: &Config) -> Result<Option<Vec<&'static str>>, store::OpenError> {
+    match &config.database_url {
+        DatabaseUrl::Sqlite(path) => {
+            let path = sqlite_path(config, path.as_deref());
+            if path.exists() { Sqlite::pending(&path).map(Some) } else { Ok(None) }
+        }
+        DatabaseUrl::Postgres(url) => Postgres::pending(url).await.map(Some),
+    }
+}
+
+/// Brings the configured database up to date.
+///
+/// # Errors
+/// [`store::OpenError`].
+pub async fn migrate(config: &Config, edge: &Edge) -> Result<(), store::OpenError> {
+    open_store(config, edge.now()).await.map(drop)
+}
+
 pub(super) fn sqlite_path(config: &Config, path: Option<&Path>) -> PathBuf {
     path.map_or_else(|| config.data_dir.join("jotgate.db"), Path::to_owned)
 }

@@ -429,6 +429,14 @@ impl Operator {
         Ok(keys)
     }
 
+    /// Whether the master key is there, private, and opens the signing keys.
+    ///
+    /// # Errors
+    /// [`OperatorError::MasterKey`], [`OperatorError::Key`].
+    pub async fn check_master_key(&self) -> Result<(), OperatorError> {
+        self.sealer(&self.store.keys().await?).map(drop)
+    }
+
     /// The standby takes over as soon as everyone can have it, and a new standby is made.
     ///
     /// # Errors

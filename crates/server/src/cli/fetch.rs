@@ -11,22 +11,22 @@ use crate::config::Origin;
 
 /// Longest answer that is read.
 const LONGEST: u64 = 1024 * 1024;
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) fn is_url(text: &str) -> bool {
     let scheme = text.split("://").next().unwrap_or_default();
     text.contains("://") && matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https")
 }
 
-/// A client that follows no redirect, answers for every status, and gives up after ten seconds.
-pub(super) fn agent() -> Agent {
+/// A client that follows no redirect, answers for every status, and gives up after `patience`.
+pub(super) fn agent(patience: Duration) -> Agent {
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::PlatformVerifier)
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .build();
     Agent::config_builder()
         .tls_config(tls)
-        .timeout_global(Some(TIMEOUT))
+        .timeout_global(Some(patience))
         .http_status_as_error(false)
         .max_redirects(0)
         .user_agent(concat!("jotgate/", env!("CARGO_PKG_VERSION")))
@@ -44,7 +44,7 @@ pub(super) fn text(url: &str) -> Result<String, Failure> {
         }
         _ => {}
     }
-    let mut response = agent().get(url).call().map_err(|error| wrong(&error))?;
+    let mut response = agent(TIMEOUT).get(url).call().map_err(|error| wrong(&error))?;
     if response.status() != 200 {
         return Err(wrong(&format!("the answer was {}", response.status())));
     }

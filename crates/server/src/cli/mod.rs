@@ -5,9 +5,11 @@ mod backup;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod error;
 mod fetch;
 mod key;
+mod migrate;
 mod openapi;
 mod operate;
 mod output;
@@ -65,6 +67,8 @@ enum Command {
     Key(key::Key),
     #[command(subcommand)]
     Audit(audit::Audit),
+    Doctor(doctor::Doctor),
+    Migrate(migrate::Migrate),
     Backup(backup::Backup),
     Restore(backup::Restore),
     #[command(subcommand)]
@@ -113,6 +117,8 @@ impl Command {
             Self::Session(command) => command.run(),
             Self::Key(command) => command.run(),
             Self::Audit(command) => command.run(),
+            Self::Doctor(command) => command.run(),
+            Self::Migrate(command) => command.run(),
             Self::Backup(command) => command.run(),
             Self::Restore(command) => command.run(),
             Self::Token(command) => command.run(),

@@ -89,6 +89,14 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
+/// Whether the certificate and its key can be used together.
+///
+/// # Errors
+/// [`TlsError`]; it names the file.
+pub fn check_tls(config: &crate::config::Tls) -> Result<(), TlsError> {
+    Tls::load(config).map(drop)
+}
+
 /// Opens the sockets and reads the certificate.
 ///
 /// # Errors

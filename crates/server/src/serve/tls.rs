@@ -69,6 +69,14 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
+impl TlsError {
+    /// Whether the file of the key is at fault, or the two do not fit, rather than that of the certificate.
+    #[must_use]
+    pub fn is_of_key(&self) -> bool {
+        matches!(self, Self::NoKey(_) | Self::Unusable { .. })
+    }
+}
+
 impl Tls {
     /// # Errors
     /// [`TlsError`]; it names the file.

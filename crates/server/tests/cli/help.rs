@@ -44,6 +44,8 @@ fn every_command_has_complete_help() {
         "key export",
         "audit list",
         "backup",
+        "doctor",
+        "migrate",
         "restore",
         "move",
         "openapi",
@@ -79,10 +81,8 @@ fn every_command_has_complete_help() {
 #[test]
 fn what_is_not_built_is_not_in_the_help() {
     let help = Place::new().run(&["--help"]).exits(0).out;
-    for absent in ["client", "migrate", "doctor"] {
-        assert!(!help.contains(&format!("\n  {absent} ")), "{absent}");
-        assert_eq!(Place::new().run(&[absent]).code, 2);
-    }
+    assert!(!help.contains("\n  client "), "{help}");
+    assert_eq!(Place::new().run(&["client"]).code, 2);
 }
 
 #[test]

@@ -44,7 +44,9 @@ impl Host {
 
     pub(super) fn start_again(&mut self, more: &[&str]) {
         self.kill();
-        let mut command = self.place.command(&[&["serve", "--listen", "127.0.0.1:0"], more].concat());
+        let anywhere = ["--listen", "127.0.0.1:0"];
+        let listen = if more.contains(&"--listen") { &[] } else { &anywhere[..] };
+        let mut command = self.place.command(&[&["serve"], listen, more].concat());
         command.env(HASH.0, HASH.1).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut first = String::new();

@@ -12,6 +12,7 @@
 mod backup;
 mod config;
 mod demo;
+mod doctor;
 mod help;
 mod host;
 mod operate;

@@ -58,7 +58,7 @@ impl<'a> Ask<'a> {
 
 impl Client {
     pub(super) fn new(origin: String) -> Self {
-        Self { agent: fetch::agent(), origin }
+        Self { agent: fetch::agent(fetch::TIMEOUT), origin }
     }
 
     pub(super) fn send(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {

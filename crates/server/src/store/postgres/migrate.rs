@@ -78,6 +78,13 @@ pub(super) async fn migrate(link: &Link, migrations: &[Migration], now: Timestam
     check(link, migrations).await.map(drop)
 }
 
+/// Names of those that are not applied.
+pub(super) async fn pending(link: &Link, migrations: &[Migration]) -> Result<Vec<&'static str>, Problem> {
+    let newest = check(link, migrations).await?;
+    let missing = migrations.iter().filter(|migration| newest < migration.version);
+    Ok(missing.map(|migration| migration.name).collect())
+}
+
 /// Applies one, unless another node did while this one waited; whether it did.
 async fn apply(link: &Link, migration: &Migration, now: Timestamp) -> Result<bool, Problem> {
     let failed = |error: tokio_postgres::Error| match error.code() {

@@ -65,6 +65,18 @@ impl Postgres {
             .map_err(|problem| OpenError::Postgres { place: url.to_string(), problem })
     }
 
+    /// Migrations that the database has not had. Changes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError::Postgres`].
+    pub async fn pending(url: &PostgresUrl) -> Result<Vec<&'static str>, OpenError> {
+        let look = async {
+            let connector = Connector::new(url.clone())?;
+            migrate::pending(&Link::open(&connector).await?, migrate::MIGRATIONS).await
+        };
+        look.await.map_err(|problem| OpenError::Postgres { place: url.to_string(), problem })
+    }
+
     async fn open_with(
         url: &PostgresUrl,
         migrations: &[migrate::Migration],

@@ -85,6 +85,18 @@ pub(super) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(newest == MIGRATIONS.last().map(|last| last.version))
 }
 
+/// Names of those that are not applied.
+pub(super) fn pending(
+    connection: &Connection,
+    path: &Path,
+    migrations: &[Migration],
+) -> Result<Vec<&'static str>, OpenError> {
+    check(connection, path, migrations)?;
+    let applied = ledger(connection).map_err(|error| open_error(path, &error))?;
+    let missing = |migration: &&Migration| applied.iter().all(|(version, _)| *version != migration.version);
+    Ok(migrations.iter().filter(missing).map(|migration| migration.name).collect())
+}
+
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS migrations (
   version    INTEGER PRIMARY KEY,
   name       TEXT    NOT NULL,

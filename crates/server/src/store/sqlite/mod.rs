@@ -46,6 +46,20 @@ impl Sqlite {
         Self::open_with(path, migrate::MIGRATIONS, now)
     }
 
+    /// Migrations that the database at `path` has not had. Changes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn pending(path: &Path) -> Result<Vec<&'static str>, OpenError> {
+        let failed = |error: rusqlite::Error| open_error(path, &error);
+        let connection = connection::open_reader(path).map_err(failed)?;
+        if matches!(connection::owner(&connection).map_err(failed)?, Owner::Another) {
+            return Err(OpenError::NotOurs { path: path.to_owned() });
+        }
+        connection::check_length(&connection, path)?;
+        migrate::pending(&connection, path, migrate::MIGRATIONS)
+    }
+
     fn open_with(path: &Path, migrations: &[migrate::Migration], now: Timestamp) -> Result<Self, OpenError> {
         connection::prepare_file(path)?;
         let failed = |error: rusqlite::Error| open_error(path, &error);
