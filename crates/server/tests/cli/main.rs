@@ -16,5 +16,6 @@ mod doctor;
 mod help;
 mod host;
 mod operate;
+mod ops;
 mod program;
 mod token;
