@@ -104,6 +104,47 @@ impl Cluster {
         cluster
     }
 
+    /// Starts a standby that follows this server, and has this server answer a commit only when the standby has it too.
+    ///
+    /// # Panics
+    /// Where it cannot be made, or does not follow.
+    #[must_use]
+    pub fn start_standby(&self) -> Self {
+        let folder = tempfile::Builder::new().prefix("jotgate-postgres-").tempdir().unwrap().keep();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let user = Account::find();
+        user.own(&folder);
+        let made = user
+            .command(&self.binaries.join("pg_basebackup"))
+            .arg("--pgdata")
+            .arg(folder.join("data"))
+            .arg("--host")
+            .arg(&self.folder)
+            .args(["--port", &self.port.to_string(), "--username=postgres", "--write-recovery-conf"])
+            .args(["--checkpoint=fast", "--no-sync"])
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&made.stderr));
+        let standby = Self::run(&user, self.binaries.clone(), folder, &["fsync=off"]);
+        self.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        let begun = Instant::now();
+        while self.sql("postgres", "SELECT sync_state FROM pg_stat_replication") != "sync" {
+            assert!(begun.elapsed() < START_LIMIT, "the standby does not follow: {}", standby.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        standby
+    }
+
+    /// Makes a standby the server that takes writes.
+    ///
+    /// # Panics
+    /// Where it does not become one.
+    pub fn promote(&self) {
+        assert_eq!(self.sql("postgres", "SELECT pg_promote()"), "t", "{}", self.log());
+    }
+
     fn run(user: &Account, binaries: PathBuf, folder: PathBuf, settings: &[&str]) -> Self {
         // Somebody else may take the port between here and there.
         for _ in 0..5 {

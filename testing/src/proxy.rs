@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -16,7 +16,8 @@ pub struct Proxy {
 
 #[derive(Debug, Default)]
 struct Shared {
-    to: u16,
+    to: AtomicU16,
+    slow_ms: AtomicU64,
     trips: AtomicU64,
     is_cut: AtomicBool,
     stands_still: AtomicBool,
@@ -32,7 +33,7 @@ impl Proxy {
     #[must_use]
     pub fn to(port: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let shared = Arc::new(Shared { to: port, ..Shared::default() });
+        let shared = Arc::new(Shared { to: port.into(), ..Shared::default() });
         let proxy = Self { port: listener.local_addr().unwrap().port(), shared: Arc::clone(&shared) };
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -72,8 +73,19 @@ impl Proxy {
         self.shared.stands_still.store(true, Ordering::Relaxed);
     }
 
-    /// As it was before it was cut or stood still.
+    /// Whatever is sent to the server takes this long.
+    pub fn slow_down(&self, time: Duration) {
+        self.shared.slow_ms.store(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    /// New connections lead to another server.
+    pub fn lead_to(&self, port: u16) {
+        self.shared.to.store(port, Ordering::Relaxed);
+    }
+
+    /// As it was before it was cut, stood still or became slow.
     pub fn mend(&self) {
+        self.shared.slow_ms.store(0, Ordering::Relaxed);
         self.shared.is_cut.store(false, Ordering::Relaxed);
         self.shared.stands_still.store(false, Ordering::Relaxed);
     }
@@ -90,7 +102,9 @@ impl Drop for Proxy {
 
 impl Shared {
     fn join(shared: &Arc<Self>, client: TcpStream) {
-        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, shared.to)) else { return };
+        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, shared.to.load(Ordering::Relaxed))) else {
+            return;
+        };
         let _ = client.set_nodelay(true);
         let _ = server.set_nodelay(true);
         let [from_client, to_client] = [client.try_clone().unwrap(), client.try_clone().unwrap()];
@@ -101,6 +115,11 @@ impl Shared {
         let [one, two] = [(Arc::clone(shared), Arc::clone(&answered)), (Arc::clone(shared), answered)];
         thread::spawn(move || {
             one.0.pass(from_client, to_server, || {
+                let mut waited = 0;
+                while waited < one.0.slow_ms.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(10));
+                    waited += 10;
+                }
                 if one.1.swap(false, Ordering::SeqCst) {
                     one.0.trips.fetch_add(1, Ordering::SeqCst);
                 }

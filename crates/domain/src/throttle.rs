@@ -111,8 +111,13 @@ pub fn take(bucket: Bucket, limit: Limit, now: Timestamp) -> (Verdict, Bucket) {
     };
     let tries = left.saturating_add(1);
     let over = tries.saturating_sub(limit.free);
-    let delay = limit.delay(over);
-    (Verdict::Granted, Bucket { tries, counted_at, blocked_until: now.plus(delay) })
+    // A try without delay blocks nobody: not one either that read the clock earlier, here or on another node, and
+    // comes to the bucket later.
+    let blocked_until = match limit.delay(over) {
+        Duration::ZERO => Timestamp::default(),
+        delay => now.plus(delay),
+    };
+    (Verdict::Granted, Bucket { tries, counted_at, blocked_until })
 }
 
 /// What a bucket counts.
@@ -200,6 +205,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn who_read_the_clock_earlier_and_comes_later_is_not_refused() {
+        let (limit, now) = (Limit::ACCOUNT, Timestamp(1_795_000_000_000));
+        let mut bucket = Bucket::default();
+        for n in 0..limit.free {
+            let earlier = now.minus(Duration::from_millis(u64::from(n)));
+            let (verdict, after) = take(bucket, limit, earlier);
+            assert_eq!(verdict, Verdict::Granted, "{n}");
+            bucket = after;
+        }
+        // The next one is delayed, and those after it.
+        bucket = take(bucket, limit, now).1;
+        assert_ne!(take(bucket, limit, now.minus(Duration::from_millis(1))).0, Verdict::Granted);
     }
 
     #[test]

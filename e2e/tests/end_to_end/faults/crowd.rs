@@ -8,7 +8,7 @@ use std::time::Duration;
 use e2e::{Client, Response, Server};
 use serde_json::json;
 
-use super::{PASSWORD, Tally, until};
+use super::{Missed, PASSWORD, Tally, until};
 
 /// A session as its client knows it.
 struct Held {
@@ -172,37 +172,38 @@ fn write(
         let live = |held: &&mut Held| matches!(held.end, End::None | End::Refused);
         let last = sessions.iter_mut().rfind(live);
         let done = match last {
+            // Refused, a logout was done or was not.
+            Some(held) if held.end == End::Refused => {
+                let body = json!({"refresh_token": held.refresh});
+                match client.post("/auth/refresh").json(&body).try_send() {
+                    Ok(answer) if answer.status == 200 => *held = Held::of(&answer),
+                    Ok(answer) if answer.status == 401 => held.end = End::Done,
+                    _ => {}
+                }
+                Err(Missed::Refused)
+            }
             Some(held) if doing == Doing::Refreshing || n % 8 != 0 => {
                 let body = json!({"refresh_token": held.refresh});
-                let answer = client.post("/auth/refresh").json(&body).try_send();
-                let done = tally.count(answer.as_ref().map_err(|lost| *lost), 200);
-                if let (true, Ok(answer)) = (done, answer) {
-                    *held = Held::of(&answer);
-                }
-                done
+                let answer = tally.ask(client.post("/auth/refresh").json(&body), 200);
+                answer.map(|answer| *held = Held::of(&answer))
             }
             Some(held) if n % 16 == 0 => {
-                let answer = client.post("/auth/logout").bearer(&held.access).try_send();
-                let done = tally.count(answer.as_ref().map_err(|lost| *lost), 204);
+                let answer = tally.ask(client.post("/auth/logout").bearer(&held.access), 204);
                 held.end = match answer {
-                    Ok(_) if done => End::Done,
-                    Ok(_) => End::Refused,
-                    Err(_) => End::Asked,
+                    Ok(_) => End::Done,
+                    Err(Missed::Refused) => End::Refused,
+                    Err(Missed::Cut) => End::Asked,
                 };
-                done
+                answer.map(drop)
             }
             _ => {
                 let user = json!({"username": name, "password": PASSWORD});
-                let answer = client.post("/auth/login").json(&user).try_send();
-                let done = tally.count(answer.as_ref().map_err(|lost| *lost), 200);
-                if let (true, Ok(answer)) = (done, answer) {
-                    sessions.push(Held::of(&answer));
-                }
-                done
+                let answer = tally.ask(client.post("/auth/login").json(&user), 200);
+                answer.map(|answer| sessions.push(Held::of(&answer)))
             }
         };
         // As a client does that was told to come back, only sooner.
-        std::thread::sleep(Duration::from_millis(if done { 2 } else { 50 }));
+        std::thread::sleep(Duration::from_millis(if done.is_ok() { 2 } else { 50 }));
     }
     sessions
 }
@@ -213,8 +214,7 @@ fn read(mut client: Client, access: &str, stop: &AtomicBool, tally: &Tally) {
         for path in
             ["/auth/verify", "/.well-known/jwks.json", "/auth/revocations", "/auth/status/0", "/healthz"]
         {
-            let answer = client.get(path).bearer(access).try_send();
-            tally.count(answer.as_ref().map_err(|lost| *lost), 200);
+            let _ = tally.ask(client.get(path).bearer(access), 200);
         }
         std::thread::sleep(Duration::from_millis(10));
     }

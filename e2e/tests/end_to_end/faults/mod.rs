@@ -4,14 +4,22 @@
 mod crowd;
 mod disk;
 mod end;
+mod postgres;
 mod rush;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use e2e::Response;
+use e2e::{Request, Response};
 
 pub(crate) const PASSWORD: &str = "four unrelated words";
+
+/// Why there is no answer of the kind that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missed {
+    Refused,
+    Cut,
+}
 
 /// What comes of requests under a fault.
 #[derive(Debug, Default)]
@@ -21,9 +29,29 @@ pub(crate) struct Tally {
     refused: AtomicU64,
     cut: AtomicU64,
     failed: AtomicU64,
+    /// How long the longest took, answered or not.
+    longest_ms: AtomicU64,
 }
 
 impl Tally {
+    /// Sends a request and counts what comes of it; the answer that was asked for.
+    pub(crate) fn ask(&self, request: Request<'_>, expected: u16) -> Result<Response, Missed> {
+        let asked = Instant::now();
+        let answer = request.try_send();
+        let took = u64::try_from(asked.elapsed().as_millis()).unwrap();
+        self.longest_ms.fetch_max(took, Relaxed);
+        let done = self.count(answer.as_ref().map_err(|lost| *lost), expected);
+        match answer {
+            Ok(answer) if done => Ok(answer),
+            Ok(_) => Err(Missed::Refused),
+            Err(_) => Err(Missed::Cut),
+        }
+    }
+
+    pub(crate) fn longest(&self) -> Duration {
+        Duration::from_millis(self.longest_ms.load(Relaxed))
+    }
+
     /// Counts an answer; true where it is what was asked for.
     pub(crate) fn count(&self, answer: Result<&Response, e2e::Lost>, expected: u16) -> bool {
         self.sent.fetch_add(1, Relaxed);
@@ -66,17 +94,18 @@ impl Tally {
     /// The line of the table. `lost`: what was acknowledged and is not there.
     pub(crate) fn print(&self, fault: &str, what: &str, lost: u64) {
         println!(
-            "| {fault} | {what} | {} | {} | {} | {} | {lost} |",
+            "| {fault} | {what} | {} | {} | {} | {} | {lost} | {:.1} s |",
             self.sent.load(Relaxed),
             self.refused(),
             self.cut(),
             self.failed(),
+            self.longest().as_secs_f64(),
         );
     }
 }
 
 /// What `Retry-After` says.
-pub(crate) fn wait(answer: &Response) -> Option<Duration> {
+fn wait(answer: &Response) -> Option<Duration> {
     answer.header("retry-after")?.parse().ok().map(Duration::from_secs)
 }
 

@@ -30,7 +30,7 @@ macro_rules! take_try {
          blocked_until, forgotten_at) = (SELECT b.tries, b.counted_at, b.blocked_until, greatest(b.blocked_until, \
          least(b.counted_at + $7::numeric * b.tries, 9223372036854775807)::bigint) \
          FROM (SELECT a.tries, a.counted_at, \
-         $6 + coalesce($9[least(greatest(a.tries - $8, 0), cardinality($9))], 0) AS blocked_until \
+         coalesce($6 + nullif($9[least(greatest(a.tries - $8, 0), cardinality($9))], 0), 0) AS blocked_until \
          FROM (SELECT least(l.left_over + 1, 4294967295) AS tries, \
          CASE WHEN l.left_over = 0 OR t.counted_at > $6 THEN $6 ELSE t.counted_at + $7 * l.forgiven END \
          AS counted_at \
