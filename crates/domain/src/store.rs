@@ -228,8 +228,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<audit::Entry>, StoreError>;
 
-    /// Rows of the revocation log after `cursor` (0: the whole live set). A cursor that this database cannot
-    /// have given (it was restored) reads as 0: what comes is to be added to a set, never counted.
+    /// Rows of the revocation log after `cursor` (0: the whole live set). A row may come again, and a cursor that
+    /// this database cannot have given (it was restored) reads as 0: what comes is to be added to a set, never
+    /// counted.
     async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError>;
 
     /// Waits until revocations, keys or settings may have changed in any process since `seen` was returned (0 at

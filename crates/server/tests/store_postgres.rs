@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jotgate::config::PostgresUrl;
 use jotgate::store::postgres::Problem;
 use jotgate::store::{OpenError, Postgres};
 use jotgate_domain::audit::{Action, Actor, Event};
@@ -183,8 +184,16 @@ async fn what_is_wrong_is_named() {
     assert!(matches!(&found, Problem::Unreachable(why) if why.contains("refused")), "{found:?}");
     let found = refused(&url.replace(PASSWORD_IN_URL, "canary-wrong")).await;
     assert!(matches!(found, Problem::NotLetIn(_)), "{found:?}");
+    let found = refused(&url.replace(&format!(":{PASSWORD_IN_URL}"), "")).await;
+    assert!(matches!(&found, Problem::NotLetIn(why) if why.contains("password")), "{found:?}");
     let found = refused(&url.replace(&database.name, "nowhere")).await;
     assert_eq!(found, Problem::NoDatabase);
+    let empty: PostgresUrl = url.parse().unwrap();
+    match Postgres::open_existing(&empty, T0).await.unwrap_err() {
+        OpenError::Postgres { problem: Problem::Empty, .. } => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(database.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
     // Nothing is sent in clear where that is not wanted.
     for mode in ["require", "verify-full"] {
         let found = refused(&format!("{url}?sslmode={mode}")).await;
@@ -204,6 +213,29 @@ async fn what_is_wrong_is_named() {
     theirs.sql("CREATE TABLE users (x int)");
     assert_eq!(refused(&theirs.url()).await, Problem::NotOurs("users".to_owned()));
     assert_eq!(theirs.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "1");
+}
+
+/// Of several hosts the first that takes writes is used, and found again when it is another.
+#[tokio::test]
+async fn hosts_are_tried_in_turn() {
+    let database = postgres::database();
+    let proxies = [Proxy::to(database.cluster().port()), Proxy::to(database.cluster().port())];
+    let hosts =
+        proxies.iter().map(|proxy| format!("127.0.0.1:{}", proxy.port())).collect::<Vec<_>>().join(",");
+    let (before, after) =
+        database.url().split_once("127.0.0.1").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let url = format!("{before}{hosts}/{}", after.split_once('/').unwrap().1);
+    proxies[0].cut();
+    let store = Postgres::open(&url.parse().unwrap(), T0).await.unwrap();
+    signed_in(&store, "alice").await;
+    assert_eq!(proxies[0].trips(), 0);
+    proxies[0].mend();
+    proxies[1].cut();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while store.ping().await.is_err() {
+        assert!(Instant::now() < deadline, "the other host was not found");
+    }
+    assert!(proxies[0].trips() > 0);
 }
 
 #[tokio::test]

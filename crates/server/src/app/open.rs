@@ -89,7 +89,7 @@ impl App {
             .mode(0o700)
             .create(&config.data_dir)
             .map_err(|error| OpenError::DataDir(config.data_dir.clone(), error))?;
-        let store = open_store(&config, edge.now()).await.map_err(OpenError::Database)?;
+        let store = open_store(&config, true, edge.now()).await.map_err(OpenError::Database)?;
         Self::with_store(config, issuer, edge, store).await
     }
 
@@ -162,14 +162,17 @@ impl App {
     }
 }
 
-/// Opens the database that is configured, made or brought up to date where it has to be.
+/// Opens the database that is configured, brought up to date where it has to be. Without `create` an empty PostgreSQL
+/// database is an error.
 pub(super) async fn open_store(
     config: &Config,
+    create: bool,
     now: jotgate_domain::Timestamp,
 ) -> Result<Arc<dyn Store>, store::OpenError> {
     Ok(match &config.database_url {
         DatabaseUrl::Sqlite(path) => Arc::new(Sqlite::open(&sqlite_path(config, path.as_deref()), now)?),
-        DatabaseUrl::Postgres(url) => Arc::new(Postgres::open(url, now).await?),
+        DatabaseUrl::Postgres(url) if create => Arc::new(Postgres::open(url, now).await?),
+        DatabaseUrl::Postgres(url) => Arc::new(Postgres::open_existing(url, now).await?),
     })
 }
 
@@ -192,7 +195,7 @@ pub async fn pending_migrations(config: &Config) -> Result<Option<Vec<&'static s
 /// # Errors
 /// [`store::OpenError`].
 pub async fn migrate(config: &Config, edge: &Edge) -> Result<(), store::OpenError> {
-    open_store(config, edge.now()).await.map(drop)
+    open_store(config, true, edge.now()).await.map(drop)
 }
 
 pub(super) fn sqlite_path(config: &Config, path: Option<&Path>) -> PathBuf {

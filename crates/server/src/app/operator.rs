@@ -151,7 +151,7 @@ impl Operator {
                 path.display()
             )));
         }
-        let store = open_store(&config, edge.now()).await.map_err(OpenError::Database)?;
+        let store = open_store(&config, create, edge.now()).await.map_err(OpenError::Database)?;
         Ok(Self::with_store(config, edge, store))
     }
 

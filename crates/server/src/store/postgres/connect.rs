@@ -284,8 +284,11 @@ impl ServerCertVerifier for Anyone {
 /// Words why the server did not let us in.
 fn refusal(host: &PostgresHost, error: &tokio_postgres::Error) -> Problem {
     let Some(said) = error.as_db_error() else {
-        // Without the texts of what it wraps, which may quote what was sent.
-        return Problem::Unreachable(format!("{host}: {error}"));
+        let why = super::error::text(error);
+        if why.contains("password missing") {
+            return Problem::NotLetIn("it asks for a password, and there is none".to_owned());
+        }
+        return Problem::Unreachable(format!("{host}: {why}"));
     };
     let code = said.code();
     let message = said.message().to_owned();

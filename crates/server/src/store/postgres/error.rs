@@ -30,6 +30,8 @@ pub enum Problem {
     Standby,
     /// Tables of another program are where ours would be.
     NotOurs(String),
+    /// No installation is in it yet.
+    Empty,
     /// Written by a later version of the program.
     Newer {
         found: u32,
@@ -79,6 +81,10 @@ impl fmt::Display for Problem {
             Self::NotOurs(table) => {
                 write!(f, "has a table {table:?} of another program. Give Jotgate a database of its own")
             }
+            Self::Empty => f.write_str(
+                "holds no installation yet. Start `jotgate serve` once, add a user with `jotgate user add`, or name \
+                 the database that you mean",
+            ),
             Self::Newer { found, known } => write!(
                 f,
                 "was written by a newer jotgate (schema {found}, this program knows {known}). Run that version or \

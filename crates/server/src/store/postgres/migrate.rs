@@ -85,6 +85,11 @@ pub(super) async fn pending(link: &Link, migrations: &[Migration]) -> Result<Vec
     Ok(missing.map(|migration| migration.name).collect())
 }
 
+/// Whether no migration was ever applied.
+pub(super) async fn is_empty(link: &Link) -> Result<bool, Problem> {
+    Ok(newest(link).await? == 0)
+}
+
 /// Applies one, unless another node did while this one waited; whether it did.
 async fn apply(link: &Link, migration: &Migration, now: Timestamp) -> Result<bool, Problem> {
     let failed = |error: tokio_postgres::Error| match error.code() {

@@ -60,9 +60,15 @@ impl Postgres {
     /// # Errors
     /// [`OpenError::Postgres`], which names the database and the fix.
     pub async fn open(url: &PostgresUrl, now: Timestamp) -> Result<Self, OpenError> {
-        Self::open_with(url, migrate::MIGRATIONS, now)
-            .await
-            .map_err(|problem| OpenError::Postgres { place: url.to_string(), problem })
+        Self::open_with(url, migrate::MIGRATIONS, true, now).await.map_err(|problem| refused(url, problem))
+    }
+
+    /// The same where there is an installation already; an empty database is left so.
+    ///
+    /// # Errors
+    /// As above, and [`Problem::Empty`].
+    pub async fn open_existing(url: &PostgresUrl, now: Timestamp) -> Result<Self, OpenError> {
+        Self::open_with(url, migrate::MIGRATIONS, false, now).await.map_err(|problem| refused(url, problem))
     }
 
     /// Migrations that the database has not had. Changes nothing.
@@ -74,12 +80,13 @@ impl Postgres {
             let connector = Connector::new(url.clone())?;
             migrate::pending(&Link::open(&connector).await?, migrate::MIGRATIONS).await
         };
-        look.await.map_err(|problem| OpenError::Postgres { place: url.to_string(), problem })
+        look.await.map_err(|problem| refused(url, problem))
     }
 
     async fn open_with(
         url: &PostgresUrl,
         migrations: &[migrate::Migration],
+        create: bool,
         now: Timestamp,
     ) -> Result<Self, Problem> {
         let pool = Pool::new(Connector::new(url.clone())?);
@@ -92,6 +99,9 @@ impl Postgres {
                 opened => break opened?,
             }
         };
+        if !create && migrate::is_empty(&link).await? {
+            return Err(Problem::Empty);
+        }
         migrate::migrate(&link, migrations, now).await?;
         warn_if_lossy(&link).await;
         pool.put(link);
@@ -104,8 +114,7 @@ impl Postgres {
     ) -> Result<(tokio_postgres::Client, tokio::task::JoinHandle<()>), OpenError> {
         let open = async { Connector::new(url.clone())?.open().await };
         let opened: Result<_, Problem> = open.await;
-        let (client, driver, _) =
-            opened.map_err(|problem| OpenError::Postgres { place: url.to_string(), problem })?;
+        let (client, driver, _) = opened.map_err(|problem| refused(url, problem))?;
         Ok((client, driver))
     }
 
@@ -234,6 +243,10 @@ impl Postgres {
         let status = self.write(&steps).await?.status.first().copied();
         Ok(Session { status, ..to })
     }
+}
+
+fn refused(url: &PostgresUrl, problem: Problem) -> OpenError {
+    OpenError::Postgres { place: url.to_string(), problem }
 }
 
 /// The beginning of what is written only if session and user are as they were read.

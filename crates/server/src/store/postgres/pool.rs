@@ -141,7 +141,9 @@ impl Link {
         }
         sent.push(Box::pin(simple("COMMIT")));
         sent.extend(then.map(|text| Box::pin(simple(text)) as Sent<'_>));
-        let answers = answered(sent).await;
+        let mut answers = answered(sent).await;
+        // What follows the end changes nothing about it, whatever becomes of it.
+        answers.truncate(steps.len() + 2);
         let mut rows = Vec::with_capacity(steps.len());
         let mut aftermath = None;
         for answer in answers {
@@ -151,14 +153,13 @@ impl Link {
                 Err(error) => return Err(error.into()),
             }
         }
-        match aftermath {
-            Some(error) => Err(error.into()),
-            None => {
-                rows.truncate(steps.len() + 1);
-                rows.drain(..1.min(rows.len()));
-                Ok(rows)
-            }
+        if let Some(error) = aftermath {
+            return Err(error.into());
         }
+        // Those of the beginning and of the end say nothing.
+        rows.pop();
+        rows.drain(..1.min(rows.len()));
+        Ok(rows)
     }
 
     /// In one round trip for all that are new to this connection.

@@ -226,12 +226,12 @@ async fn migrations_run_once_and_in_order() {
     let database = postgres::database();
     let url = database.url().parse().unwrap();
     let two = [MIGRATIONS[0], Migration { version: 2, name: "0002_more", sql: "CREATE TABLE more (x int)" }];
-    drop(Postgres::open_with(&url, &two[..1], NOW).await.unwrap());
+    drop(Postgres::open_with(&url, &two[..1], true, NOW).await.unwrap());
     // Nodes of one release that start at once: one migrates, the others wait.
     let opens: Vec<_> = (0..6)
         .map(|_| {
             let url = url.clone();
-            tokio::spawn(async move { Postgres::open_with(&url, &two, NOW).await.map(drop) })
+            tokio::spawn(async move { Postgres::open_with(&url, &two, true, NOW).await.map(drop) })
         })
         .collect();
     for open in opens {
@@ -243,10 +243,10 @@ async fn migrations_run_once_and_in_order() {
         "0001_initial 0002_more"
     );
     // The release before knows less, and stays away.
-    let newer = Postgres::open_with(&url, &two[..1], NOW).await.unwrap_err();
+    let newer = Postgres::open_with(&url, &two[..1], true, NOW).await.unwrap_err();
     assert_eq!(newer, Problem::Newer { found: 2, known: 1 });
     let edited = [two[0], Migration { sql: "CREATE TABLE other (x int)", ..two[1] }];
-    let other = Postgres::open_with(&url, &edited, NOW).await.unwrap_err();
+    let other = Postgres::open_with(&url, &edited, true, NOW).await.unwrap_err();
     assert_eq!(other, Problem::OtherMigration(2));
 }
 
@@ -255,7 +255,7 @@ async fn a_failed_migration_leaves_nothing() {
     let database = postgres::database();
     let url = database.url().parse().unwrap();
     let bad = Migration { version: 2, name: "0002_bad", sql: "CREATE TABLE half (x int); SELECT 1/0" };
-    let failed = Postgres::open_with(&url, &[MIGRATIONS[0], bad], NOW).await.unwrap_err();
+    let failed = Postgres::open_with(&url, &[MIGRATIONS[0], bad], true, NOW).await.unwrap_err();
     assert!(
         matches!(&failed, Problem::Migration { version: 2, why } if why.contains("division")),
         "{failed:?}"
@@ -263,6 +263,6 @@ async fn a_failed_migration_leaves_nothing() {
     assert_eq!(database.sql("SELECT to_regclass('half') IS NULL"), "t");
     // Mended, it goes on from there.
     let good = Migration { sql: "CREATE TABLE half (x int)", ..bad };
-    drop(Postgres::open_with(&url, &[MIGRATIONS[0], good], NOW).await.unwrap());
+    drop(Postgres::open_with(&url, &[MIGRATIONS[0], good], true, NOW).await.unwrap());
     assert_eq!(database.sql("SELECT to_regclass('half') IS NULL"), "f");
 }
