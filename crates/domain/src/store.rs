@@ -141,6 +141,17 @@ pub struct RevocationPage {
     pub last_status: u64,
 }
 
+/// A pool of connections, as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// At work.
+    pub busy: u64,
+    /// Open, and waiting for work.
+    pub idle: u64,
+    /// As many as there may be.
+    pub most: u64,
+}
+
 /// Which part of a list to read.
 #[derive(Clone, Debug, Default)]
 pub struct AuditQuery {
@@ -241,6 +252,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Removes what no rule will ask for again (expired sessions, revocations, throttles; audit entries beyond
     /// `keep_audit`), at most `batch` rows of a kind; returns how many went.
     async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError>;
+
+    /// The connections to a database outside of this process; none where it is inside.
+    fn connections(&self) -> Option<Connections>;
 
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), StoreError>;

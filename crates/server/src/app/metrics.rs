@@ -79,7 +79,7 @@ impl App {
         self.write_hasher(text);
         self.write_revocation(text);
         self.write_keys(text);
-        self.database.write(text);
+        self.database.write(self.store.connections(), text);
     }
 
     fn write_hasher(&self, text: &mut Text) {

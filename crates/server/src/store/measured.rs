@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::store::{
-    Applied, Attempt, Attempted, AuditQuery, Change, Expect, Lookup, RevocationPage, Store, StoreError,
+    Applied, Attempt, Attempted, AuditQuery, Change, Connections, Expect, Lookup, RevocationPage, Store,
+    StoreError,
 };
 use jotgate_domain::{Session, SessionId, Timestamp, User, UserId, audit, refresh};
 
@@ -61,7 +62,8 @@ impl Operation {
 }
 
 impl Stats {
-    pub(crate) fn write(&self, text: &mut Text) {
+    /// `connections`: those of [`Store::connections`].
+    pub(crate) fn write(&self, connections: Option<Connections>, text: &mut Text) {
         text.family(
             "jotgate_database_duration_seconds",
             Kind::Histogram,
@@ -80,6 +82,16 @@ impl Stats {
             for (kind, counter) in [("unavailable", &operation.unavailable), ("corrupt", &operation.corrupt)]
             {
                 text.sample(&[("operation", name), ("kind", kind)], counter.value());
+            }
+        }
+        if let Some(Connections { busy, idle, most }) = connections {
+            text.family(
+                "jotgate_database_connections",
+                Kind::Gauge,
+                "Connections to PostgreSQL: at work, waiting for work, and as many as there may be.",
+            );
+            for (state, count) in [("busy", busy), ("idle", idle), ("most", most)] {
+                text.sample(&[("state", state)], count);
             }
         }
     }
@@ -161,6 +173,10 @@ impl Store for Measured {
 
     async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError> {
         self.stats.sweep.measure(self.inner.sweep(now, keep_audit, batch)).await
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        self.inner.connections()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

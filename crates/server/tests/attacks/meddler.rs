@@ -11,7 +11,9 @@ use jotgate::edge::Edge;
 use jotgate::store::Sqlite;
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
-use jotgate_domain::store::{Applied, Attempt, Attempted, AuditQuery, Lookup, RevocationPage, Store};
+use jotgate_domain::store::{
+    Applied, Attempt, Attempted, AuditQuery, Connections, Lookup, RevocationPage, Store,
+};
 use jotgate_domain::{Change, Expect, Session, SessionId, StoreError, Timestamp, User, audit, refresh};
 use tempfile::TempDir;
 
@@ -157,6 +159,10 @@ impl Store for Meddler {
 
     async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError> {
         self.real.sweep(now, keep_audit, batch).await
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        self.real.connections()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -23,7 +23,7 @@ use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::refresh::{self, Granted, Outcome};
 use jotgate_domain::store::{
-    Applied, Attempt, Attempted, AuditQuery, Lookup, Revocable, RevocationPage, Revoked,
+    Applied, Attempt, Attempted, AuditQuery, Connections, Lookup, Revocable, RevocationPage, Revoked,
 };
 use jotgate_domain::throttle::{self, Bucket, Verdict};
 use jotgate_domain::{Change, Expect, Session, SessionId, Store, StoreError, Timestamp, User, UserId};
@@ -513,6 +513,10 @@ impl Store for Postgres {
             }
         }
         Ok(all)
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        Some(self.pool.connections())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

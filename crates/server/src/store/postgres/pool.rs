@@ -12,6 +12,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use jotgate_domain::StoreError;
+use jotgate_domain::store::Connections;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -229,6 +230,13 @@ impl Pool {
 
     pub(super) fn connector(&self) -> &Connector {
         &self.connector
+    }
+
+    pub(super) fn connections(&self) -> Connections {
+        let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let most = number(usize::try_from(self.connector.url().pool_size).unwrap_or(1));
+        let busy = most.saturating_sub(number(self.turns.available_permits()));
+        Connections { busy, idle: number(lock(&self.idle).len()), most }
     }
 
     /// Keeps a connection for the next operation.

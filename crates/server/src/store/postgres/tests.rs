@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jotgate_domain::store::{Attempt, Lookup};
+use jotgate_domain::store::{Attempt, Connections, Lookup};
 use jotgate_domain::throttle::{Bucket, Limit, Verdict, take};
 use jotgate_domain::{Store as _, Timestamp, name};
 use testing::postgres::{self, Database};
@@ -265,4 +265,20 @@ async fn a_failed_migration_leaves_nothing() {
     let good = Migration { sql: "CREATE TABLE half (x int)", ..bad };
     drop(Postgres::open_with(&url, &[MIGRATIONS[0], good], true, NOW).await.unwrap());
     assert_eq!(database.sql("SELECT to_regclass('half') IS NULL"), "f");
+}
+
+#[tokio::test]
+async fn the_pool_says_how_it_stands() {
+    let (store, _database) = db().await;
+    let most = 16;
+    assert_eq!(store.connections(), Some(Connections { busy: 0, idle: 1, most }));
+    static SLEEP: Sql = Sql { text: "SELECT pg_sleep(60)", types: &[], named: false };
+    let (sleep, mut polled) = (store.read(&SLEEP, &[]), 0);
+    let mut sleep = std::pin::pin!(sleep);
+    while store.connections() != Some(Connections { busy: 1, idle: 0, most }) {
+        polled += 1;
+        assert!(polled < 1000);
+        let step = tokio::time::timeout(Duration::from_millis(5), sleep.as_mut()).await;
+        assert!(step.is_err(), "it sleeps for longer");
+    }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
-use jotgate_domain::store::{Applied, Attempt, Attempted, AuditQuery, Lookup, RevocationPage};
+use jotgate_domain::store::{Applied, Attempt, Attempted, AuditQuery, Connections, Lookup, RevocationPage};
 use jotgate_domain::{
     Change, Expect, Session, SessionId, Store, StoreError, Timestamp, User, UserId, audit, refresh,
 };
@@ -179,6 +179,10 @@ impl Store for Sqlite {
             left -= swept.gone;
         }
         Ok(gone)
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        None
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
