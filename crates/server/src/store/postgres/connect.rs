@@ -35,7 +35,9 @@ use crate::config::{PostgresHost, PostgresTls, PostgresUrl};
 const CONNECT: Duration = Duration::from_secs(3);
 /// The server gives up a statement after this, even where nobody is left to hear of it.
 const SESSION_OPTIONS: &str =
-    "-c statement_timeout=5000 -c idle_in_transaction_session_timeout=10000 -c jit=off";
+    // Longer than the deadline of an operation: a timeout that ends a commit's wait for its synchronous standby makes
+    // PostgreSQL call it done, and nobody must be there to believe it.
+    "-c statement_timeout=7000 -c idle_in_transaction_session_timeout=10000 -c jit=off";
 /// The oldest server that this program works with.
 const OLDEST: u32 = 140_000;
 
