@@ -95,8 +95,11 @@ async fn a63_guesses_at_once_are_counted_each() {
         let site = &site;
         async move { guess_from(site, &address, "ada", WRONG).await }
     });
-    let granted = join_all(guesses).await.iter().filter(|answer| !is_throttled(answer)).count();
-    assert_eq!(granted, free());
+    // Some find no place in the queue for hashing: they are told so, and have had no guess.
+    let answers = join_all(guesses).await;
+    let (granted, rest): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 401);
+    assert_eq!(granted.len(), free());
+    assert!(rest.iter().all(|answer| is_throttled(answer) || answer.status == 503));
 }
 
 #[tokio::test]
