@@ -104,9 +104,11 @@ CREATE TABLE audit (
   user_id    uuid,
   session_id uuid,
   address    text   NOT NULL,
-  detail     text   NOT NULL
+  detail     text   NOT NULL,
+  xid        xid8   NOT NULL DEFAULT pg_current_xact_id() -- as in the revocation log: for who follows
 );
 
+CREATE INDEX audit_xid ON audit (xid);
 CREATE INDEX audit_user ON audit (user_id, id) WHERE user_id IS NOT NULL;
 
 -- What a change was decided on holds no more: this fails, and with it the transaction, so that COMMIT can be sent

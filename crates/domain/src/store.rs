@@ -152,14 +152,21 @@ pub struct Connections {
     pub most: u64,
 }
 
-/// Which part of a list to read.
+/// Which entries of the audit trail to read.
 #[derive(Clone, Debug, Default)]
 pub struct AuditQuery {
-    /// Only entries with a larger id, oldest first; without it the newest `limit`, oldest first.
-    pub after: Option<i64>,
     pub user: Option<UserId>,
     pub action: Option<audit::Action>,
     pub limit: u32,
+}
+
+/// The audit trail from a position on.
+#[derive(Clone, Debug, Default)]
+pub struct AuditPage {
+    /// By id. One that took its id early and was committed late comes in a later page.
+    pub entries: Vec<audit::Entry>,
+    /// Position after what was read here; opaque outside the backend.
+    pub position: String,
 }
 
 /// Why a store did not do as asked.
@@ -237,7 +244,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     async fn setting(&self, name: &str) -> Result<Option<String>, StoreError>;
 
+    /// The newest `limit` entries, oldest first.
     async fn audit(&self, query: AuditQuery) -> Result<Vec<audit::Entry>, StoreError>;
+
+    /// What was added to the trail since `position` was returned, each entry once, `limit` at most; without one no
+    /// entries, and where the trail ends now.
+    async fn audit_since(&self, query: AuditQuery, position: Option<&str>) -> Result<AuditPage, StoreError>;
 
     /// Rows of the revocation log after `cursor` (0: the whole live set). A row may come again, and a cursor that
     /// this database cannot have given (it was restored) reads as 0: what comes is to be added to a set, never

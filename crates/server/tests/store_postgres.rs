@@ -10,7 +10,7 @@ use jotgate::config::PostgresUrl;
 use jotgate::store::postgres::Problem;
 use jotgate::store::{OpenError, Postgres};
 use jotgate_domain::audit::{Action, Actor, Event};
-use jotgate_domain::store::{Expect, Lookup, Revocable};
+use jotgate_domain::store::{AuditQuery, Expect, Lookup, Revocable};
 use jotgate_domain::{Change, Store as _, StoreError};
 use store_suite::fixture::*;
 use testing::postgres::{self, Cluster, Database, PASSWORD, PASSWORD_IN_URL};
@@ -48,6 +48,77 @@ async fn rows_that_commit_out_of_order_are_not_missed() {
         let news = news(&store, cursor, &ended).await;
         assert_eq!(news.iter().map(|row| row.what.clone()).collect::<Vec<_>>(), [Revocable::Status(1000)]);
     }
+}
+
+/// The same in the audit trail: one that took its id early and commits late is not missed, and nothing comes twice.
+#[tokio::test]
+async fn audit_entries_that_commit_out_of_order_are_not_missed() {
+    let database = postgres::database();
+    let store = open(&database).await;
+    let event = |n: u64| {
+        Change::Audit(Event {
+            at: after(n),
+            action: Action::KeyRotated,
+            actor: Actor::System,
+            user: None,
+            session: None,
+            address: String::new(),
+            detail: n.to_string(),
+        })
+    };
+    let add =
+        "INSERT INTO audit (at, action, actor, address, detail) VALUES (0, 'key.rotated', 'system', '', ";
+    apply(&store, [event(1)]).await;
+    let two = AuditQuery { limit: 2, ..AuditQuery::default() };
+    let mut position = store.audit_since(two.clone(), None).await.unwrap().position;
+    let mut next = async || -> Vec<(i64, String)> {
+        let page = store.audit_since(two.clone(), Some(&position)).await.unwrap();
+        position = page.position;
+        page.entries.into_iter().map(|entry| (entry.id, entry.event.detail)).collect()
+    };
+    let mut sessions = [database.psql(), database.psql()];
+    for (n, late) in sessions.iter_mut().enumerate() {
+        late.run("BEGIN");
+        late.run(&format!("{add}'late {n}')"));
+    }
+    for n in 2..=4 {
+        apply(&store, [event(n)]).await;
+    }
+    let details = |entries: &[(i64, String)]| -> Vec<String> {
+        entries.iter().map(|(_, detail)| detail.clone()).collect()
+    };
+    let first = next().await;
+    assert_eq!(details(&first), ["2", "3"]);
+    // One comes in the midst of a page after page, the other when all was read.
+    sessions[0].run("COMMIT");
+    assert_eq!(details(&next().await), ["4"]);
+    let late = next().await;
+    assert_eq!(details(&late), ["late 0"]);
+    assert!(late[0].0 < first[0].0, "whoever went by ids would miss it");
+    assert_eq!(next().await, []);
+    apply(&store, [event(5)]).await;
+    assert_eq!(details(&next().await), ["5"]);
+    sessions[1].run("COMMIT");
+    assert_eq!(details(&next().await), ["late 1"]);
+    assert_eq!(next().await, []);
+
+    // What comes out of a dump of another server, with transactions that are still to come here, is not new then.
+    database.sql(&format!(
+        "ALTER TABLE audit ALTER xid SET DEFAULT (pg_current_xact_id()::text::bigint + 3)::text::xid8; \
+         {add}'restored'); ALTER TABLE audit ALTER xid SET DEFAULT pg_current_xact_id()"
+    ));
+    for n in 6..=12 {
+        apply(&store, [event(n)]).await;
+    }
+    let mut all = Vec::new();
+    loop {
+        let page = next().await;
+        if page.is_empty() {
+            break;
+        }
+        all.extend(details(&page));
+    }
+    assert_eq!(all, ["6", "7", "8", "9", "10", "11", "12"]);
 }
 
 /// What one node changes, another hears of.

@@ -11,7 +11,7 @@ use jotgate_domain::audit::{Action, Actor, Entry, Event};
 use jotgate_domain::key::{self, KeyChange, KeyError, State, StoredKey};
 use jotgate_domain::name::{Canonical, Email, NameError, RoleName, Username};
 use jotgate_domain::password::PasswordError;
-use jotgate_domain::store::{Applied, AuditQuery, Change, Lookup, Store, StoreError, Unique};
+use jotgate_domain::store::{Applied, AuditPage, AuditQuery, Change, Lookup, Store, StoreError, Unique};
 use jotgate_domain::token::check_size;
 use jotgate_domain::{Session, SessionId, Timestamp, User, UserId};
 use serde_json::Value;
@@ -543,6 +543,18 @@ impl Operator {
     /// [`OperatorError::Fault`].
     pub async fn audit(&self, query: AuditQuery) -> Result<Vec<Entry>, OperatorError> {
         Ok(self.store.audit(query).await?)
+    }
+
+    /// What was added to the trail since `position`; see [`Store::audit_since`].
+    ///
+    /// # Errors
+    /// [`OperatorError::Fault`].
+    pub async fn audit_since(
+        &self,
+        query: AuditQuery,
+        position: Option<&str>,
+    ) -> Result<AuditPage, OperatorError> {
+        Ok(self.store.audit_since(query, position).await?)
     }
 
     /// Waits until somebody, the running server most of all, may have written; see [`Store::changed`].

@@ -1,5 +1,6 @@
 //! `jotgate audit`: when, who, what, which session, from where.
 
+use std::collections::HashSet;
 use std::collections::hash_map::{self, HashMap};
 use std::time::Duration;
 
@@ -94,9 +95,14 @@ impl List {
                 },
                 None => None,
             };
-            let query = |after, limit| AuditQuery { after, user, action: self.action, limit };
+            let query = |limit| AuditQuery { user, action: self.action, limit };
             let mut names = Names::default();
-            let first = operator.audit(query(None, self.limit)).await?;
+            // Before the first entries are read: what is written in between comes twice, and is printed once.
+            let mut position = match self.follow {
+                true => operator.audit_since(query(PAGE), None).await?.position,
+                false => String::new(),
+            };
+            let first = operator.audit(query(self.limit)).await?;
             if first.is_empty() && !self.follow && !self.json {
                 return output::say("There are no such entries.");
             }
@@ -107,12 +113,14 @@ impl List {
             if first.is_empty() && !self.json {
                 hint("nothing yet; waiting");
             }
-            let mut last = first.last().map_or(0, |entry| entry.id);
+            let printed: HashSet<i64> = first.iter().map(|entry| entry.id).collect();
             loop {
-                let more = operator.audit(query(Some(last), PAGE)).await?;
-                last = more.last().map_or(last, |entry| entry.id);
-                self.print(operator, &mut names, &more, false).await?;
-                if more.len() < PAGE as usize {
+                let mut more = operator.audit_since(query(PAGE), Some(&position)).await?;
+                position = more.position;
+                let was_all = more.entries.len() < PAGE as usize;
+                more.entries.retain(|entry| !printed.contains(&entry.id));
+                self.print(operator, &mut names, &more.entries, false).await?;
+                if was_all {
                     tokio::time::sleep(POLL).await;
                 }
             }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::store::{
-    Applied, Attempt, Attempted, AuditQuery, Change, Connections, Expect, Lookup, RevocationPage, Store,
-    StoreError,
+    Applied, Attempt, Attempted, AuditPage, AuditQuery, Change, Connections, Expect, Lookup, RevocationPage,
+    Store, StoreError,
 };
 use jotgate_domain::{Session, SessionId, Timestamp, User, UserId, audit, refresh};
 
@@ -160,6 +160,10 @@ impl Store for Measured {
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<audit::Entry>, StoreError> {
         self.stats.audit.measure(self.inner.audit(query)).await
+    }
+
+    async fn audit_since(&self, query: AuditQuery, position: Option<&str>) -> Result<AuditPage, StoreError> {
+        self.stats.audit.measure(self.inner.audit_since(query, position)).await
     }
 
     async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError> {

@@ -12,7 +12,7 @@ use jotgate::store::Sqlite;
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::store::{
-    Applied, Attempt, Attempted, AuditQuery, Connections, Lookup, RevocationPage, Store,
+    Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Lookup, RevocationPage, Store,
 };
 use jotgate_domain::{Change, Expect, Session, SessionId, StoreError, Timestamp, User, audit, refresh};
 use tempfile::TempDir;
@@ -147,6 +147,10 @@ impl Store for Meddler {
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<audit::Entry>, StoreError> {
         self.real.audit(query).await
+    }
+
+    async fn audit_since(&self, query: AuditQuery, position: Option<&str>) -> Result<AuditPage, StoreError> {
+        self.real.audit_since(query, position).await
     }
 
     async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError> {

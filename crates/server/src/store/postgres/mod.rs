@@ -23,7 +23,8 @@ use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::refresh::{self, Granted, Outcome};
 use jotgate_domain::store::{
-    Applied, Attempt, Attempted, AuditQuery, Connections, Lookup, Revocable, RevocationPage, Revoked,
+    Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Lookup, Revocable, RevocationPage,
+    Revoked,
 };
 use jotgate_domain::throttle::{self, Bucket, Verdict};
 use jotgate_domain::{Change, Expect, Session, SessionId, Store, StoreError, Timestamp, User, UserId};
@@ -451,17 +452,43 @@ impl Store for Postgres {
         let user: Option<Uuid> = query.user.map(|id| id.0);
         let action = query.action.map(audit::Action::name);
         let limit = i64::from(query.limit);
-        let mut entries = match (query.after, user) {
-            (Some(after), user) => {
-                return self.many(&sql::AUDIT_AFTER, &[&after, &user, &action, &limit], rows::entry).await;
-            }
-            (None, Some(user)) => {
-                self.many(&sql::AUDIT_NEWEST_OF, &[&action, &limit, &user], rows::entry).await?
-            }
-            (None, None) => self.many(&sql::AUDIT_NEWEST, &[&action, &limit], rows::entry).await?,
+        let mut entries = match user {
+            Some(user) => self.many(&sql::AUDIT_NEWEST_OF, &[&action, &limit, &user], rows::entry).await?,
+            None => self.many(&sql::AUDIT_NEWEST, &[&action, &limit], rows::entry).await?,
         };
         entries.reverse();
         Ok(entries)
+    }
+
+    /// A position is the snapshot that was read last; in the middle of much that is new, the snapshots before and
+    /// behind it, and the last id that was read between them: `before|behind|id`.
+    async fn audit_since(&self, query: AuditQuery, position: Option<&str>) -> Result<AuditPage, StoreError> {
+        let Some(position) = position else {
+            let found = self.one(&sql::SNAPSHOT, &[], |row| rows::get(row, 0)).await?;
+            return Ok(AuditPage { entries: Vec::new(), position: found.unwrap_or_default() });
+        };
+        let mut parts = position.split('|');
+        let before = parts.next().unwrap_or_default();
+        let behind = parts.next();
+        let id: i64 = parts.next().and_then(|id| id.parse().ok()).unwrap_or(i64::MIN);
+        let user: Option<Uuid> = query.user.map(|id| id.0);
+        let action = query.action.map(audit::Action::name);
+        let limit = i64::from(query.limit);
+        let rows = self.read(&sql::AUDIT_SINCE, &[&before, &behind, &id, &user, &action, &limit]).await?;
+        let mut page = AuditPage::default();
+        for row in &rows {
+            page.position = rows::get(row, 9)?;
+            // Where nothing is new there is one row, with the position only.
+            if rows::get::<Option<i64>>(row, 0)?.is_some() {
+                page.entries.push(rows::entry(row)?);
+            }
+        }
+        if page.entries.len() >= usize::try_from(query.limit).unwrap_or(usize::MAX)
+            && let Some(last) = page.entries.last()
+        {
+            page.position = format!("{before}|{}|{}", page.position, last.id);
+        }
+        Ok(page)
     }
 
     async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError> {

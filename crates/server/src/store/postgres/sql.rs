@@ -82,6 +82,21 @@ pub(super) static REVOCATIONS: Sql = Sql {
     named: false,
 };
 
+/// What the snapshot `$1` did not see and `$2`, or where that is null the present one, does. A row is of the transaction
+/// that its column says, unless it came out of a dump: that one is not new.
+pub(super) static AUDIT_SINCE: Sql = Sql {
+    text: "SELECT a.id, a.at, a.action, a.actor, a.actor_id, a.user_id, a.session_id, a.address, a.detail, \
+           point.behind::text FROM (SELECT $1::pg_snapshot AS before, \
+           coalesce($2::pg_snapshot, pg_current_snapshot()) AS behind) point \
+           LEFT JOIN LATERAL (SELECT * FROM audit WHERE xid >= pg_snapshot_xmin(point.before) \
+           AND xid < pg_snapshot_xmax(point.behind) AND NOT pg_visible_in_snapshot(xid, point.before) \
+           AND pg_visible_in_snapshot(xid, point.behind) AND audit.xmin = xid::xid AND id > $3 \
+           AND ($4 IS NULL OR user_id = $4) AND ($5 IS NULL OR action = $5) ORDER BY id LIMIT $6) a ON true \
+           ORDER BY a.id",
+    types: &[Type::TEXT, Type::TEXT, Type::INT8, Type::UUID, Type::TEXT, Type::INT8],
+    named: false,
+};
+
 statements! {
     ATTEMPT_BY_ID [BYTEA, INT8, INT8, INT8, INT8, INT8, INT8, INT8, INT8_ARRAY, INT8, UUID] =
         attempt!("u.id = $11");
@@ -140,8 +155,7 @@ statements! {
     KEYS [] = "SELECT kid, algorithm, sealed, published_at, signs_at, gone_at FROM signing_keys";
     SETTING [TEXT] = "SELECT value FROM settings WHERE name = $1";
     PING [] = "SELECT 1";
-    AUDIT_AFTER [INT8, UUID, TEXT, INT8] = audit_columns!(),
-        "WHERE id > $1 AND ($2 IS NULL OR user_id = $2) AND ($3 IS NULL OR action = $3) ORDER BY id LIMIT $4";
+    SNAPSHOT [] = "SELECT pg_current_snapshot()::text";
     AUDIT_NEWEST [TEXT, INT8] = audit_columns!(),
         "WHERE ($1 IS NULL OR action = $1) ORDER BY id DESC LIMIT $2";
     AUDIT_NEWEST_OF [TEXT, INT8, UUID] = audit_columns!(),

@@ -129,8 +129,8 @@ async fn filled() -> (Postgres, Database) {
              created_at, '', '', created_at FROM users;
          INSERT INTO revocations (xid, status, until_at) SELECT n, n, n FROM generate_series(1, 20000) n;
          INSERT INTO throttles SELECT sha256(n::text::bytea), 1, n, n, n, n FROM generate_series(1, 20000) n;
-         INSERT INTO audit (at, action, actor, user_id, address, detail)
-           SELECT 0, 'a', 'a', id, '', '' FROM users;
+         INSERT INTO audit (at, action, actor, user_id, address, detail, xid)
+           SELECT 0, 'a', 'a', id, '', '', created_at::text::xid8 FROM users;
          ANALYZE",
     );
     (store, database)
@@ -168,6 +168,9 @@ async fn no_hot_statement_scans() {
     assert!(checked > 40, "{checked}");
     let log = plan(sql::REVOCATIONS.text, sql::REVOCATIONS.types, "19990");
     assert!(log.contains("revocations_xid") && !scans(&log), "{log}");
+    let values = "'19990:19990:', '20001:20001:', 0, NULL, NULL, 1000";
+    let trail = plan(sql::AUDIT_SINCE.text, sql::AUDIT_SINCE.types, values);
+    assert!(trail.contains("audit_xid") && !scans(&trail), "{trail}");
 }
 
 /// A refresh, and a try of a bucket, leave the indexes alone.

@@ -17,7 +17,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
-use jotgate_domain::store::{Applied, Attempt, Attempted, AuditQuery, Connections, Lookup, RevocationPage};
+use jotgate_domain::store::{
+    Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Lookup, RevocationPage,
+};
 use jotgate_domain::{
     Change, Expect, Session, SessionId, Store, StoreError, Timestamp, User, UserId, audit, refresh,
 };
@@ -27,7 +29,7 @@ use self::connection::{Owner, open_error};
 use self::reader::Readers;
 use self::rows::Id;
 use self::writer::Writer;
-use super::OpenError;
+use super::{OpenError, codec};
 
 /// An SQLite database.
 #[derive(Debug)]
@@ -158,6 +160,14 @@ impl Store for Sqlite {
         self.readers.long(move |connection| audit_entries(connection, &query)).await
     }
 
+    async fn audit_since(&self, query: AuditQuery, position: Option<&str>) -> Result<AuditPage, StoreError> {
+        let after = position.map(|position| {
+            position.parse().map_err(|_| codec::corrupt(format!("position {position:?} in the audit trail")))
+        });
+        let after = after.transpose()?;
+        self.readers.long(move |connection| audit_since(connection, &query, after)).await
+    }
+
     async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError> {
         self.readers.long(move |connection| revocations(connection, cursor)).await
     }
@@ -199,24 +209,38 @@ impl Store for Sqlite {
 fn audit_entries(connection: &Connection, query: &AuditQuery) -> rusqlite::Result<Vec<audit::Entry>> {
     let user = query.user.map(|id| Id(id.0));
     let action = query.action.map(audit::Action::name);
-    let mut entries = match (query.after, user) {
-        (Some(after), user) => {
-            return connection
-                .prepare_cached(rows::AUDIT_AFTER)?
-                .query_map(params![after, user, action, query.limit], rows::entry)?
-                .collect();
-        }
-        (None, Some(user)) => connection
+    let mut entries = match user {
+        Some(user) => connection
             .prepare_cached(rows::AUDIT_NEWEST_OF)?
             .query_map(params![action, query.limit, user], rows::entry)?
             .collect::<rusqlite::Result<Vec<_>>>()?,
-        (None, None) => connection
+        None => connection
             .prepare_cached(rows::AUDIT_NEWEST)?
             .query_map(params![action, query.limit], rows::entry)?
             .collect::<rusqlite::Result<Vec<_>>>()?,
     };
     entries.reverse();
     Ok(entries)
+}
+
+/// One transaction writes at a time, so ids become visible in their order and are positions.
+fn audit_since(
+    connection: &Connection,
+    query: &AuditQuery,
+    after: Option<i64>,
+) -> rusqlite::Result<AuditPage> {
+    let Some(after) = after else {
+        let last: i64 = connection.prepare_cached(rows::AUDIT_LAST)?.query_row([], |row| row.get(0))?;
+        return Ok(AuditPage { entries: Vec::new(), position: last.to_string() });
+    };
+    let user = query.user.map(|id| Id(id.0));
+    let action = query.action.map(audit::Action::name);
+    let entries = connection
+        .prepare_cached(rows::AUDIT_AFTER)?
+        .query_map(params![after, user, action, query.limit], rows::entry)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let position = entries.last().map_or(after, |entry| entry.id).to_string();
+    Ok(AuditPage { entries, position })
 }
 
 fn revocations(connection: &Connection, cursor: i64) -> rusqlite::Result<RevocationPage> {

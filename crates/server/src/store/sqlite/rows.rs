@@ -82,6 +82,7 @@ pub(super) const AUDIT_AFTER: &str = concat!(
     "SELECT id, at, action, actor, actor_id, user_id, session_id, address, detail FROM audit ",
     "WHERE id > ?1 AND (?2 IS NULL OR user_id = ?2) AND (?3 IS NULL OR action = ?3) ORDER BY id LIMIT ?4"
 );
+pub(super) const AUDIT_LAST: &str = "SELECT coalesce(max(id), 0) FROM audit";
 pub(super) const AUDIT_NEWEST: &str = concat!(
     "SELECT id, at, action, actor, actor_id, user_id, session_id, address, detail FROM audit ",
     "WHERE (?1 IS NULL OR action = ?1) ORDER BY id DESC LIMIT ?2"

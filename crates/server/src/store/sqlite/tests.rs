@@ -102,6 +102,7 @@ async fn no_hot_statement_scans() {
         rows::SETTING,
         rows::REVOCATIONS,
         rows::AUDIT_AFTER,
+        rows::AUDIT_LAST,
         rows::AUDIT_NEWEST_OF,
         changes::BUCKET,
         changes::PUT_BUCKET,
