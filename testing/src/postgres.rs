@@ -270,6 +270,45 @@ impl Database {
         self.cluster.sql(&self.name, sql)
     }
 
+    /// Everything in it as SQL that any later version loads, the same for the same content.
+    ///
+    /// # Panics
+    /// Where it cannot be dumped.
+    #[must_use]
+    pub fn dump(&self) -> String {
+        let output = Command::new(self.cluster.binaries.join("pg_dump"))
+            .args(["--no-owner", "--no-privileges", "-U", "postgres", "-d", &self.name])
+            .arg("-h")
+            .arg(&self.cluster.folder)
+            .args(["-p", &self.cluster.port.to_string()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        // Versions of the tools, settings that older servers do not know, and lines for `psql` only.
+        let settings = ["--", "\\restrict", "\\unrestrict", "SET transaction_timeout"];
+        let kept = text.lines().filter(|line| !settings.iter().any(|start| line.starts_with(start)));
+        let mut lines: Vec<&str> = kept.collect();
+        lines.dedup_by(|one, before| one.is_empty() && before.is_empty());
+        lines.join("\n").trim().to_owned() + "\n"
+    }
+
+    /// Loads a dump into it, as the user who is to own what is in it.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub fn load(&self, dump: &Path) {
+        let output = Command::new(self.cluster.binaries.join("psql"))
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", &format!("SET ROLE {USER}"), "-f"])
+            .arg(dump)
+            .args(["-U", "postgres", "-d", &self.name, "-h"])
+            .arg(&self.cluster.folder)
+            .args(["-p", &self.cluster.port.to_string()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     #[must_use]
     pub fn cluster(&self) -> &'static Cluster {
         self.cluster
