@@ -185,6 +185,12 @@ impl Cluster {
         panic!("no free port for PostgreSQL");
     }
 
+    /// One of the programs that come with the server, such as `pgbench`.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> PathBuf {
+        self.binaries.join(name)
+    }
+
     /// What the server wrote to its log.
     #[must_use]
     pub fn log(&self) -> String {
