@@ -286,6 +286,62 @@ async fn what_is_wrong_is_named() {
     assert_eq!(theirs.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "1");
 }
 
+/// A node that reaches nothing but a standby says so and does not start; it goes to the primary where that is named too,
+/// and one that runs waits for a server that takes writes.
+#[tokio::test]
+async fn a_standby_is_refused_by_name() {
+    // Until the test ends: a database belongs to a server that lives as long as the process.
+    let primary: &'static Cluster = Box::leak(Box::new(Cluster::start(&["fsync=off"])));
+    let (database, fresh) = (primary.database(), primary.database());
+    let proxy = Proxy::to(primary.port());
+    let store = Postgres::open(&database.url_at(proxy.port()).parse().unwrap(), T0).await.unwrap();
+    let (alice, begun) = signed_in(&store, "alice").await;
+    let standby = primary.start_standby();
+    assert_eq!(standby.sql("postgres", "SELECT pg_is_in_recovery()"), "t");
+    let before = [&database, &fresh].map(Database::dump);
+
+    for database in [&database, &fresh] {
+        let url = database.url_at(standby.port());
+        assert_eq!(refused(&url).await, Problem::Standby);
+        let said = Postgres::open_existing(&url.parse().unwrap(), T0).await.unwrap_err().to_string();
+        let advice = "is a read-only standby. Name the primary in database_url, or all: postgres://…@A,B/…";
+        assert!(said.ends_with(advice), "{said}");
+        assert_eq!(Postgres::pending(&url.parse().unwrap()).await.unwrap_err().to_string(), said);
+    }
+    // The primary goes away from under one that runs, and only the standby is left.
+    proxy.cut();
+    proxy.lead_to(standby.port());
+    proxy.mend();
+    let change = vec![Change::EndSession(begun.id)];
+    for _ in 0..3 {
+        let error = store.apply(change.clone(), vec![]).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Unavailable(_)), "{error:?}");
+    }
+    assert_eq!([&database, &fresh].map(Database::dump), before, "nothing was written");
+
+    let (user, place) =
+        database.url().split_once("127.0.0.1").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (_, name) = place.split_once('/').unwrap();
+    let all = format!("{user}127.0.0.1:{},127.0.0.1:{}/{name}", standby.port(), primary.port());
+    let other = Postgres::open(&all.parse().unwrap(), T0).await.unwrap();
+    apply(&other, change.clone()).await;
+    primary.stop();
+    standby.promote();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    for store in [&store, &other] {
+        while let Err(error) = apply_to(store, &alice).await {
+            assert!(matches!(&error, StoreError::Unavailable(_)), "{error:?}");
+            assert!(Instant::now() < deadline, "the promoted standby was not found: {error:?}");
+        }
+        assert_eq!(row(store, begun.id).await, None, "what was acknowledged is there");
+    }
+}
+
+/// One more session of a user.
+async fn apply_to(store: &Postgres, user: &jotgate_domain::User) -> Result<(), StoreError> {
+    store.apply(vec![start(&session(user, T0))], vec![]).await.map(drop)
+}
+
 /// Of several hosts the first that takes writes is used, and found again when it is another.
 #[tokio::test]
 async fn hosts_are_tried_in_turn() {
