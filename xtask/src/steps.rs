@@ -139,14 +139,14 @@ fn clippy(check: &mut Check) -> Outcome {
     if let Err(missing) = check.machine.rust_component("clippy", "cargo-clippy") {
         return Outcome::Failed(missing);
     }
-    check.cargo("clippy --workspace --features jotgate-verify/full --all-targets --locked -- -D warnings")
+    check.cargo("clippy --workspace --features jotgate-verify/full,jotgate/otel --all-targets --locked -- -D warnings")
 }
 
 /// The tests of the PostgreSQL store fail where there is none.
 fn test(check: &mut Check) -> Outcome {
     say_missing([check.machine.postgres()]);
     check.cargo(
-        "test --workspace --exclude e2e --features jotgate-verify/full --locked --no-fail-fast \
+        "test --workspace --exclude e2e --features jotgate-verify/full,jotgate/otel --locked --no-fail-fast \
          --lib --bins --tests --examples",
     )
 }
@@ -189,12 +189,19 @@ fn fuzz(check: &mut Check) -> Outcome {
 }
 
 fn doctest(check: &mut Check) -> Outcome {
-    check.cargo("test --workspace --exclude e2e --features jotgate-verify/full --locked --no-fail-fast --doc")
+    check.cargo("test --workspace --exclude e2e --features jotgate-verify/full,jotgate/otel --locked --no-fail-fast --doc")
 }
 
 fn docs(check: &mut Check) -> Outcome {
     let mut command = Command::new("cargo");
-    command.args(["doc", "--workspace", "--features", "jotgate-verify/full", "--locked", "--no-deps"]);
+    command.args([
+        "doc",
+        "--workspace",
+        "--features",
+        "jotgate-verify/full,jotgate/otel",
+        "--locked",
+        "--no-deps",
+    ]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     check.run(command)
 }

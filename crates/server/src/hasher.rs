@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::config::PasswordHash;
 use crate::metrics::{Counter, Histogram};
+use crate::otel;
 
 /// The longest that a hash may wait for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -171,6 +172,7 @@ struct Job {
     params: Params,
     salt: Vec<u8>,
     since: Instant,
+    trace: otel::Hashing,
     answer: oneshot::Sender<Zeroizing<Vec<u8>>>,
 }
 
@@ -310,6 +312,7 @@ impl Place {
                 params,
                 salt,
                 since: Instant::now(),
+                trace: otel::Hashing::wait(),
                 answer,
             });
         }
@@ -359,8 +362,9 @@ fn worker(shared: &Shared) {
     // Best effort: a container may forbid it.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
     let mut arena: Vec<Block> = Vec::new();
-    while let Some(job) = next(shared, &mut arena) {
+    while let Some(mut job) = next(shared, &mut arena) {
         let started = Instant::now();
+        job.trace.start();
         shared.stats.wait.observe(started.saturating_duration_since(job.since));
         let blocks = job.params.block_count();
         if arena.len() < blocks {
@@ -374,6 +378,7 @@ fn worker(shared: &Shared) {
         let hashed = argon2.hash_password_into_with_memory(&job.password, &job.salt, &mut output, memory);
         let took = started.elapsed();
         shared.stats.hash.observe(took);
+        job.trace.end();
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         {
             let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,6 +11,7 @@ pub mod hasher;
 pub mod http;
 pub mod log;
 mod metrics;
+mod otel;
 pub mod seal;
 pub mod serve;
 mod server;

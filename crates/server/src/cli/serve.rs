@@ -3,12 +3,13 @@
 use clap::Args;
 
 use super::error::{Failure, failed};
+use super::fetch;
 use super::settings::AllSettings;
 use crate::config::Config;
 use crate::edge::Edge;
 use crate::serve::{self, Lifecycle};
 use crate::server::Server;
-use crate::{log, store};
+use crate::{log, otel, store};
 
 /// Run the server
 ///
@@ -39,6 +40,8 @@ impl Serve {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
+        // Until the end as well: what waits is sent when it goes.
+        let _traces = otel::start(fetch::agent);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
         runtime.block_on(until_stopped(loaded.config))
     }

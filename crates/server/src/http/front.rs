@@ -33,6 +33,7 @@ use super::error::{ApiError, Code, ErrorPage, PageError};
 use super::headers::{self, X_REQUEST_ID};
 use super::site::LOOPBACK;
 use super::{Site, Surface, bearer, clear_cookies, cors, form, log};
+use crate::otel;
 
 /// The most that the names and values of a request's headers may take together: 431 beyond. The server reads
 /// more than that, so that a browser with too many cookies gets an answer, and a page that clears them.
@@ -115,10 +116,13 @@ where
         let surface = Surface::of(request.uri().path());
         let grant = cors::Grant::to(site, surface, &request);
         let admitted = admit(site, surface, &grant, flaw, &request);
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let trace = otel::Request::begin(&request, route.as_ref(), client.through_proxy);
         let head = Head {
             began,
+            trace,
             method: request.method().clone(),
-            route: request.extensions().get::<MatchedPath>().cloned(),
+            route,
             client,
             request_id: request_id.clone(),
             surface,
@@ -296,6 +300,7 @@ fn host_of(request: &Request) -> Option<&str> {
 /// What is kept of a request until its answer.
 struct Head {
     began: Instant,
+    trace: otel::Request,
     method: Method,
     route: Option<MatchedPath>,
     client: Client,
@@ -336,10 +341,13 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let polled = catch_unwind(AssertUnwindSafe(|| match this.stage.project() {
-            StageProj::Handler { future } => future.poll(cx).map(|Ok(response)| response),
-            StageProj::Form { future } => future.as_mut().poll(cx),
-            StageProj::Answered { response } => Poll::Ready(response.take().unwrap_or_default()),
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let _entered = this.head.as_ref().map(|head| head.trace.enter());
+            match this.stage.project() {
+                StageProj::Handler { future } => future.poll(cx).map(|Ok(response)| response),
+                StageProj::Form { future } => future.as_mut().poll(cx),
+                StageProj::Answered { response } => Poll::Ready(response.take().unwrap_or_default()),
+            }
         }));
         let Some(surface) = this.head.as_ref().map(|head| head.surface) else { return Poll::Pending };
         let response = match polled {
@@ -416,7 +424,7 @@ impl Head {
         let route = self.route.as_ref().map_or("", |route| route.as_str());
         let took = self.began.elapsed();
         site.metrics.count(route, response.status(), took, note.and_then(|note| note.reason));
-        log::line(&log::Line {
+        let line = log::Line {
             method: &self.method,
             route,
             status: response.status(),
@@ -424,7 +432,9 @@ impl Head {
             address: self.client.address,
             request_id: self.request_id.to_str().unwrap_or_default(),
             note,
-        });
+        };
+        self.trace.end(&line);
+        log::line(&line);
         response
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Line<'a> {
 /// Writes it: an error where it is our fault.
 pub(crate) fn line(line: &Line<'_>) {
     let note = line.note;
-    let method = if is_known(line.method) { line.method.as_str() } else { "(other)" };
+    let method = known(line.method).unwrap_or("(other)");
     macro_rules! write {
         ($level:ident) => {
             tracing::$level!(
@@ -64,9 +64,9 @@ pub(crate) fn line(line: &Line<'_>) {
     if line.status.is_server_error() { write!(error) } else { write!(info) }
 }
 
-/// A method is any word that the client likes.
-fn is_known(method: &Method) -> bool {
-    matches!(
+/// The method, if it is one; to the client, any word is.
+pub(crate) fn known(method: &Method) -> Option<&str> {
+    let is_known = matches!(
         *method,
         Method::GET
             | Method::HEAD
@@ -77,5 +77,6 @@ fn is_known(method: &Method) -> bool {
             | Method::OPTIONS
             | Method::TRACE
             | Method::CONNECT
-    )
+    );
+    is_known.then(|| method.as_str())
 }

@@ -13,6 +13,7 @@ use jotgate_domain::store::{
 use jotgate_domain::{Session, SessionId, Timestamp, User, UserId, audit, refresh};
 
 use crate::metrics::{Counter, Histogram, Kind, Text};
+use crate::otel;
 
 /// A store that counts what goes through it.
 #[derive(Debug)]
@@ -24,12 +25,18 @@ pub(crate) struct Measured {
 macro_rules! operations {
     ($($operation:ident)*) => {
         /// What is counted, by operation.
-        #[derive(Debug, Default)]
+        #[derive(Debug)]
         pub(crate) struct Stats { $($operation: Operation,)* }
+
+        impl Default for Stats {
+            fn default() -> Self {
+                Self { $($operation: Operation::new(stringify!($operation)),)* }
+            }
+        }
 
         impl Stats {
             fn all(&self) -> impl Iterator<Item = (&'static str, &Operation)> {
-                [$((stringify!($operation), &self.$operation),)*].into_iter()
+                [$(&self.$operation,)*].into_iter().map(|operation| (operation.name, operation))
             }
         }
     };
@@ -39,23 +46,38 @@ operations! {
     attempt refresh apply user users session session_by_handle sessions keys setting audit revocations sweep ping
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Operation {
+    name: &'static str,
     took: Histogram,
     unavailable: Counter,
     corrupt: Counter,
 }
 
 impl Operation {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            took: Histogram::default(),
+            unavailable: Counter::default(),
+            corrupt: Counter::default(),
+        }
+    }
+
     async fn measure<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let began = Instant::now();
+        let trace = otel::Operation::begin(self.name);
         let result = work.await;
         self.took.observe(began.elapsed());
-        match &result {
-            Err(StoreError::Unavailable(_)) => self.unavailable.add_one(),
-            Err(StoreError::Corrupt(_)) => self.corrupt.add_one(),
+        let failed = match &result {
+            Err(StoreError::Unavailable(_)) => Some(("unavailable", &self.unavailable)),
+            Err(StoreError::Corrupt(_)) => Some(("corrupt", &self.corrupt)),
             // The others are answers.
-            _ => {}
+            _ => None,
+        };
+        trace.end(failed.map(|(kind, _)| kind));
+        if let Some((_, counter)) = failed {
+            counter.add_one();
         }
         result
     }
