@@ -13,6 +13,7 @@ mod backup;
 mod config;
 mod demo;
 mod doctor;
+mod follower;
 mod help;
 mod host;
 mod operate;

@@ -12,10 +12,10 @@ const PASSWORD: &str = "a long enough passphrase";
 const HASH: (&str, &str) = ("JOTGATE_PASSWORD_HASH", "argon2id,m=64,t=1");
 
 /// `jotgate serve`, killed when dropped.
-struct Server {
+pub(crate) struct Server {
     place: Place,
-    child: Child,
-    url: String,
+    pub(crate) child: Child,
+    pub(crate) url: String,
 }
 
 impl Drop for Server {
@@ -31,7 +31,10 @@ impl Server {
     }
 
     fn start_with(variables: &[(&str, &str)]) -> Self {
-        let place = Place::new();
+        Self::at(Place::new(), variables)
+    }
+
+    pub(crate) fn at(place: Place, variables: &[(&str, &str)]) -> Self {
         let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
         command
             .envs(variables.iter().copied())
@@ -56,7 +59,13 @@ impl Server {
     }
 
     /// Status and body.
-    fn ask(&self, method: &str, path: &str, bearer: Option<&str>, body: Option<&Value>) -> (u16, Value) {
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        bearer: Option<&str>,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut request = http::Request::builder().method(method).uri(format!("{}{path}", self.url));
         if let Some(token) = bearer {
