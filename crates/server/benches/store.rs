@@ -11,6 +11,7 @@
     reason = "a benchmark"
 )]
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,14 +36,14 @@ async fn main() {
     // Where the database rests by default, not in memory.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.path().join("jotgate.db"), NOW).unwrap());
-    let bare = BareSqlite::new(&folder.path().join("bare.db"));
     let mut clients = Clients::new(Arc::clone(&store), 64).await;
+    let bare = BareSqlite::copy_of(&folder.path().join("jotgate.db"), &folder.path().join("bare.db"));
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ours.push(clients.refreshes().await);
         theirs.push(bare.rows_in_groups_of_64());
     }
-    report("SQLite, 64 clients", &mut ours, &mut theirs, "bare rows, 64 a commit");
+    report("SQLite, 64 clients", &mut ours, &mut theirs, "the bare statement, 64 a commit");
 
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(&["max_connections=100"])));
     let database = cluster.database();
@@ -189,25 +190,19 @@ impl Clients {
     }
 }
 
-/// The statement of a refresh and nothing else.
+/// The statement of a refresh and nothing else, on a copy of the same rows.
 struct BareSqlite(Connection);
 
 impl BareSqlite {
-    fn new(path: &std::path::Path) -> Self {
+    fn copy_of(store: &Path, path: &Path) -> Self {
+        Connection::open(store).unwrap().execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
         let connection = Connection::open(path).unwrap();
         connection
             .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-                 CREATE TABLE bare (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER, c INTEGER, d INTEGER, e INTEGER,
-                   f INTEGER, filler TEXT) STRICT;",
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;
+                 PRAGMA cache_size = -16384;",
             )
             .unwrap();
-        for number in 0..SESSIONS {
-            let filler = "x".repeat(250);
-            connection
-                .execute("INSERT INTO bare VALUES (?1, 0, 0, 0, 0, 0, 0, ?2)", params![number, filler])
-                .unwrap();
-        }
         Self(connection)
     }
 
@@ -219,10 +214,14 @@ impl BareSqlite {
                 let mut update = self
                     .0
                     .prepare_cached(
-                        "UPDATE bare SET a = a + 1, b = ?2, c = ?2, d = ?2, e = ?2, f = ?2 WHERE id = ?1",
+                        "UPDATE sessions SET generation = generation + 1, previous = generation, \
+                         first = generation + 1, rotated_at = ?2, access_until = ?2, last_used_at = ?2, \
+                         idle_until = ?2 WHERE handle_hash = ?1",
                     )
                     .unwrap();
-                update.execute(params![done % SESSIONS, done]).unwrap();
+                let changed =
+                    update.execute(params![handle(done % SESSIONS).as_slice(), NOW.0 + i64::from(done)]);
+                assert_eq!(changed.unwrap(), 1);
                 done += 1;
             }
             self.0.execute_batch("COMMIT").unwrap();
@@ -238,7 +237,7 @@ struct BarePostgres {
 }
 
 impl BarePostgres {
-    fn new(cluster: &Cluster, url: &str, folder: &std::path::Path) -> Self {
+    fn new(cluster: &Cluster, url: &str, folder: &Path) -> Self {
         let script = folder.join("bare.sql");
         std::fs::write(
             &script,
