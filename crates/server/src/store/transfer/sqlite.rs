@@ -53,7 +53,8 @@ impl SqliteSide {
                     Ok(match row.get_ref(at)? {
                         ValueRef::Null => Value::Null,
                         ValueRef::Integer(number) => Value::Int(number),
-                        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+                        // Not made to fit: what is no text is an error, and not another text.
+                        ValueRef::Text(_) => Value::Text(row.get(at)?),
                         ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
                         // The tables are strict, and none has such a column.
                         ValueRef::Real(_) => return Err(rusqlite::Error::InvalidQuery),
