@@ -22,6 +22,7 @@ mod table;
 mod token;
 mod transfer;
 mod user;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

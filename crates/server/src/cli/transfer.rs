@@ -1,16 +1,15 @@
 //! `jotgate move`.
 
-use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::error::{Failure, failed, hint, warn};
 use super::output;
-use super::progress::bar;
 use super::settings::Settings;
+use super::watch::watched;
 use crate::app::transfer;
 use crate::config::DatabaseUrl;
 use crate::edge::Edge;
@@ -66,14 +65,12 @@ impl Move {
         let to = self.target()?;
         let config = self.settings.load()?.config;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let mut screen = Screen::default();
-        let begun = Instant::now();
-        let moved =
-            runtime.block_on(transfer::move_to(&config, &to, self.online, Edge::system().now(), |step| {
-                screen.show(step)
-            }));
-        screen.clear();
-        let moved = moved.map_err(failed)?;
+        let (begun, now) = (Instant::now(), Edge::system().now());
+        let moved = watched("carried over and compared", |progress| {
+            let show = |step: Step| progress.at(step.done, step.total);
+            runtime.block_on(transfer::move_to(&config, &to, self.online, now, show))
+        })
+        .map_err(failed)?;
         let rows = moved.tables.iter().map(|(_, rows, _)| rows).sum();
         let took = begun.elapsed();
         if self.json {
@@ -111,30 +108,5 @@ impl Move {
             (None, None) => String::new(),
         };
         text.parse().map_err(|expected| Failure::Usage(format!("--to takes {expected}")))
-    }
-}
-
-const EVERY: Duration = Duration::from_millis(100);
-
-/// A line that says how far it is, for a person at a terminal and nobody else.
-#[derive(Default)]
-struct Screen {
-    shown_at: Option<Instant>,
-}
-
-impl Screen {
-    fn show(&mut self, step: Step) {
-        if !io::stderr().is_terminal() || self.shown_at.is_some_and(|at| at.elapsed() < EVERY) {
-            return;
-        }
-        self.shown_at = Some(Instant::now());
-        let bar = bar(step.done, step.total.max(1));
-        let _ = write!(io::stderr().lock(), "\r\x1b[K{bar}{}", step.table);
-    }
-
-    fn clear(&mut self) {
-        if self.shown_at.take().is_some() {
-            let _ = write!(io::stderr().lock(), "\r\x1b[K");
-        }
     }
 }

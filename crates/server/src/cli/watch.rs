@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use super::progress::bar;
 use crate::app::backup::Progress;
-use crate::cli::progress::bar;
 
 const EVERY: Duration = Duration::from_millis(100);
 

@@ -5,11 +5,8 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
+use super::host::{HASH, PASSWORD, ask};
 use super::program::{Place, Run};
-
-const PASSWORD: &str = "a long enough passphrase";
-/// Cheap, so that the tests are not about hashing.
-const HASH: (&str, &str) = ("JOTGATE_PASSWORD_HASH", "argon2id,m=64,t=1");
 
 /// `jotgate serve`, killed when dropped.
 pub(crate) struct Server {
@@ -66,20 +63,7 @@ impl Server {
         bearer: Option<&str>,
         body: Option<&Value>,
     ) -> (u16, Value) {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut request = http::Request::builder().method(method).uri(format!("{}{path}", self.url));
-        if let Some(token) = bearer {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
-        let mut response = match body {
-            Some(body) => {
-                let request = request.header("Content-Type", "application/json").body(body.to_string());
-                agent.run(request.unwrap()).unwrap()
-            }
-            None => agent.run(request.body(()).unwrap()).unwrap(),
-        };
-        let text = response.body_mut().read_to_string().unwrap();
-        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+        ask(&self.url, method, path, bearer, body)
     }
 
     fn login(&self, name: &str, password: &str) -> (u16, Value) {

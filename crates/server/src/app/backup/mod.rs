@@ -46,7 +46,13 @@ impl Progress {
         self.done.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes of the present step, done and in all.
+    /// So much of it is done.
+    pub(crate) fn at(&self, done: u64, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+        self.done.store(done, Ordering::Relaxed);
+    }
+
+    /// Of the present step, done and in all: bytes, or rows.
     #[must_use]
     pub fn read(&self) -> (u64, u64) {
         (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
@@ -326,10 +332,7 @@ fn carry(
     now: Timestamp,
     progress: &Progress,
 ) -> Result<(), BackupError> {
-    let shown = |step: Step| {
-        progress.total.store(step.total, Ordering::Relaxed);
-        progress.done.store(step.done, Ordering::Relaxed);
-    };
+    let shown = |step: Step| progress.at(step.done, step.total);
     wait(async {
         carry_all(&from, &to, target, false, now, shown).await.map(drop).map_err(BackupError::Transfer)
     })

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::watch::watched;
 use super::{count, read_key, size};
 use crate::app::backup::{self, Encryption, Secret};
 use crate::cli::error::{Failure, warn};
 use crate::cli::output::{self, rfc3339};
 use crate::cli::password;
 use crate::cli::settings::Settings;
+use crate::cli::watch::watched;
 use crate::edge::Edge;
 
 /// Copy the database into a file, while servers run

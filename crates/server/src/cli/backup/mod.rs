@@ -2,7 +2,6 @@
 
 mod make;
 mod restore;
-mod watch;
 
 pub(super) use make::Backup;
 pub(super) use restore::Restore;

@@ -7,13 +7,13 @@ use clap::Args;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::watch::watched;
 use super::{count, read_key};
 use crate::app::backup::{self, Encryption, Prepared, Secret, Undone};
 use crate::cli::error::{Failure, failed, warn};
 use crate::cli::output::{self, BOLD, paint, rfc3339};
 use crate::cli::password;
 use crate::cli::settings::Settings;
+use crate::cli::watch::watched;
 use crate::edge::Edge;
 
 /// Put a backup in the place of the database

@@ -211,7 +211,6 @@ impl From<OpenError> for TransferError {
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    pub table: &'static str,
     /// Rows sent, or read back, of `total`, over all tables; each is counted in both.
     pub done: u64,
     pub total: u64,
@@ -262,7 +261,7 @@ pub async fn carry(
             let rows = source.page(table, after.take()).await?;
             digest.add(&rows);
             done += rows.len() as u64;
-            progress(Step { table: table.name, done, total });
+            progress(Step { done, total });
             after = rows.last().and_then(|row| row.first().cloned());
             let last = rows.len() < BATCH;
             sink.insert(table, rows).await?;
@@ -282,7 +281,7 @@ pub async fn carry(
             let page = sink.page(table, after.take()).await?;
             digest.add(&page);
             done += page.len() as u64;
-            progress(Step { table: table.name, done, total });
+            progress(Step { done, total });
             after = page.last().and_then(|row| row.first().cloned());
             if page.len() < BATCH {
                 break;
