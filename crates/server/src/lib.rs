@@ -12,6 +12,7 @@ pub mod http;
 pub mod log;
 mod metrics;
 mod otel;
+mod outbound;
 pub mod seal;
 pub mod serve;
 mod server;

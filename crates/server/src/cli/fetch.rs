@@ -1,13 +1,10 @@
-//! The program's own small HTTP client: blocking, bounded, with the certificates that the system trusts.
+//! What a command fetches by its address: blocking, bounded.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use ureq::Agent;
-use ureq::tls::{RootCerts, TlsConfig};
 
 use super::error::{Failure, failed, warn};
 use crate::config::Origin;
+use crate::outbound::agent;
 
 /// Longest answer that is read.
 const LONGEST: u64 = 1024 * 1024;
@@ -16,22 +13,6 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn is_url(text: &str) -> bool {
     let scheme = text.split("://").next().unwrap_or_default();
     text.contains("://") && matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https")
-}
-
-/// A client that follows no redirect, answers for every status, and gives up after `patience`.
-pub(super) fn agent(patience: Duration) -> Agent {
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::PlatformVerifier)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .build();
-    Agent::config_builder()
-        .tls_config(tls)
-        .timeout_global(Some(patience))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .user_agent(concat!("jotgate/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into()
 }
 
 /// The text behind a URL.

@@ -3,13 +3,12 @@
 use clap::Args;
 
 use super::error::{Failure, failed};
-use super::fetch;
 use super::settings::AllSettings;
 use crate::config::Config;
 use crate::edge::Edge;
 use crate::serve::{self, Lifecycle};
 use crate::server::Server;
-use crate::{log, otel, store};
+use crate::{log, otel, outbound, store};
 
 /// Run the server
 ///
@@ -41,7 +40,7 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         // Until the end as well: what waits is sent when it goes.
-        let _traces = otel::start(fetch::agent);
+        let _traces = otel::start(outbound::agent);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
         runtime.block_on(until_stopped(loaded.config))
     }

@@ -6,6 +6,7 @@ use ureq::Agent;
 
 use crate::cli::error::{Failure, failed};
 use crate::cli::fetch;
+use crate::outbound;
 
 /// What one request sends.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl<'a> Ask<'a> {
 
 impl Client {
     pub(super) fn new(origin: String) -> Self {
-        Self { agent: fetch::agent(fetch::TIMEOUT), origin }
+        Self { agent: outbound::agent(fetch::TIMEOUT), origin }
     }
 
     pub(super) fn send(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {

@@ -7,9 +7,9 @@ use http::header::{DATE, LOCATION};
 use serde_json::Value;
 
 use super::Finding;
-use crate::cli::fetch;
 use crate::config::{Config, Origin};
 use crate::edge::Edge;
+use crate::outbound;
 
 /// No question takes longer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ pub(super) fn look(config: &Config, edge: &Edge, published: Option<&[String]>) -
         }
         None => Origin::of_listener(config.listen, config.tls.is_some()),
     };
-    let agent = fetch::agent(PATIENCE);
+    let agent = outbound::agent(PATIENCE);
     // 32 hexadecimal digits are what the server makes itself.
     let random = edge.random().map_or(0, u64::from_ne_bytes);
     let id = format!("doctor-{random:016x}");
