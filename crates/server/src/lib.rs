@@ -7,7 +7,9 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod edge;
+mod events;
 pub mod hasher;
+pub mod hooks;
 pub mod http;
 pub mod log;
 mod metrics;
@@ -19,5 +21,6 @@ mod server;
 pub mod store;
 pub mod ui;
 
+pub use events::Events;
 pub use http::auth::{Claims, CurrentUser};
-pub use server::Server;
+pub use server::{Builder, Server};

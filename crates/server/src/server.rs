@@ -4,10 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
+use jotgate_domain::StoreError;
 
-use crate::app::{App, OpenError};
-use crate::config::{Config, Ops, Origin};
+use crate::app::{App, Embedding, OpenError};
+use crate::config::{Config, Mount, Ops, Origin};
 use crate::edge::Edge;
+use crate::events::Events;
+use crate::hooks::{
+    CustomClaims, HookError, Hooks, LoggedIn, LoggedOut, Minting, Refusal, Registering, Theft, hook,
+};
 use crate::http::{Site, pages, router};
 use crate::serve::Lifecycle;
 
@@ -44,7 +49,13 @@ impl Server {
     /// # Errors
     /// [`OpenError`]: one sentence that names the file and the fix.
     pub async fn open(config: Config, public_url: Origin) -> Result<Self, OpenError> {
-        Ok(Self::new(App::open(config, public_url, Edge::system()).await?))
+        Self::builder(config, public_url).open().await
+    }
+
+    /// The same with what an application around it adds: a path to be nested under, hooks.
+    #[must_use]
+    pub fn builder(config: Config, public_url: Origin) -> Builder {
+        Builder { config, public_url, under: String::new(), edge: Edge::system(), hooks: Hooks::default() }
     }
 
     /// The server over an installation that is open already. Its jobs run from now on.
@@ -53,6 +64,7 @@ impl Server {
         let site = Site::new(
             &app.config,
             app.issuer.clone(),
+            app.mount.clone(),
             app.past_cookie_domains(),
             app.form_secret(),
             pages::render_error,
@@ -63,9 +75,29 @@ impl Server {
         Self(Arc::new(Inner { app, site: Arc::new(site), jobs }))
     }
 
-    /// Every route of the contract, to merge into an application's own router.
+    /// Every route of the contract, to be nested in an application's own router under [`Builder::under`], or merged
+    /// into it where that is not set. What is not among them stays the application's.
     pub fn router(&self) -> Router {
         router::routes(self)
+    }
+
+    /// What programs look for at the root of the origin while [`Self::router`] is nested under a path: the metadata
+    /// (RFC 8414 §3.1) and `/.well-known/change-password`. To be merged into the outermost router; empty without a path.
+    pub fn root_routes(&self) -> Router {
+        router::root_routes(self)
+    }
+
+    /// Health, metrics and the API's description, to be nested where operators alone can ask for them.
+    pub fn operations(&self, lifecycle: Lifecycle) -> Router {
+        router::embedded_operations(self, lifecycle)
+    }
+
+    /// The audit trail from now on, what other nodes and the command line do included.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the database is away.
+    pub async fn events(&self) -> Result<Events, StoreError> {
+        Events::from_now(Arc::clone(&self.app().store)).await
     }
 
     /// The whole HTTP surface for a listener of its own, 404 and 405 included, and with it that of `ops.listen`.
@@ -87,5 +119,123 @@ impl Server {
     #[must_use]
     pub fn site(&self) -> &Arc<Site> {
         &self.0.site
+    }
+}
+
+/// A server to be opened inside an application: [`Server::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    config: Config,
+    public_url: Origin,
+    under: String,
+    edge: Edge,
+    hooks: Hooks,
+}
+
+impl Builder {
+    /// The path at which [`Server::router`] will be nested, such as `/id`. It becomes part of the issuer and of every
+    /// link, cookies excepted: those belong to the whole origin, so that the application's handlers know who is asking.
+    /// Changing it later makes another issuer: tokens that are out are refused.
+    pub fn under(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.under);
+        self
+    }
+
+    /// Where the time and randomness come from; the system's by default.
+    pub fn edge(mut self, edge: Edge) -> Self {
+        self.edge = edge;
+        self
+    }
+
+    /// Asked before somebody gets an account of their own making, after the form was found good. It has
+    /// [`REGISTRATION_PATIENCE`](crate::hooks::REGISTRATION_PATIENCE). Accounts that operators make are not asked about.
+    ///
+    /// ```
+    /// # async fn invited(_: &str) -> Result<bool, std::io::Error> { Ok(true) }
+    /// # fn example(builder: jotgate::Builder) -> jotgate::Builder {
+    /// use jotgate::hooks::Refusal;
+    ///
+    /// builder.before_registration(|who| async move {
+    ///     match invited(&who.username).await {
+    ///         Ok(true) => Ok(()),
+    ///         Ok(false) => Err(Refusal::new("Ask a member for an invitation first.")),
+    ///         Err(error) => Err(Refusal::unavailable(error)),
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    pub fn before_registration<F, Fut>(mut self, ask: F) -> Self
+    where
+        F: Fn(Registering) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        self.hooks.before_registration = hook(ask);
+        self
+    }
+
+    /// Asked before every access token: the claims to add, over those of the user's record. Every login and refresh
+    /// waits for it, [`TOKEN_PATIENCE`](crate::hooks::TOKEN_PATIENCE) at most. An error, a panic, a reserved name, or
+    /// more than fits a cookie is no token (503): one without the claims could be taken for another.
+    ///
+    /// ```
+    /// # fn example(builder: jotgate::Builder) -> jotgate::Builder {
+    /// use jotgate::hooks::CustomClaims;
+    ///
+    /// builder.before_token(|about| async move {
+    ///     let plan = if about.roles.iter().any(|role| role.as_str() == "staff") { "all" } else { "free" };
+    ///     Ok(CustomClaims::from([("plan".to_owned(), plan.into())]))
+    /// })
+    /// # }
+    /// ```
+    pub fn before_token<F, Fut>(mut self, ask: F) -> Self
+    where
+        F: Fn(Minting) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<CustomClaims, HookError>> + Send + 'static,
+    {
+        self.hooks.before_token = hook(ask);
+        self
+    }
+
+    /// Told of every login, once its session is there.
+    pub fn after_login<F, Fut>(mut self, tell: F) -> Self
+    where
+        F: Fn(LoggedIn) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.hooks.after_login = hook(tell);
+        self
+    }
+
+    /// Told of every sign-out by a user on this node, of other devices included.
+    pub fn after_logout<F, Fut>(mut self, tell: F) -> Self
+    where
+        F: Fn(LoggedOut) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.hooks.after_logout = hook(tell);
+        self
+    }
+
+    /// Told when a spent refresh token was shown here, and its session ended for it.
+    pub fn after_theft<F, Fut>(mut self, tell: F) -> Self
+    where
+        F: Fn(Theft) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.hooks.after_theft = hook(tell);
+        self
+    }
+
+    /// As [`Server::open`].
+    ///
+    /// # Errors
+    /// [`OpenError`]: also where [`Self::under`] is no path that everybody reads alike.
+    pub async fn open(self) -> Result<Server, OpenError> {
+        let mount = Mount::parse(&self.under).map_err(|why| {
+            OpenError::Other(format!("the path {:?} cannot be nested under: {why}", self.under))
+        })?;
+        let embedding = Embedding { mount, hooks: self.hooks };
+        Ok(Server::new(App::open_in(self.config, self.public_url, self.edge, embedding).await?))
     }
 }

@@ -3,12 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jotgate_domain::refresh_token::{Handle, RefreshToken};
-use jotgate_domain::token::{Mint, Shape, Token, signature_len};
-use jotgate_domain::{Session, Timestamp, User};
+use jotgate_domain::session::FIRST_PARTY;
+use jotgate_domain::token::{Mint, Shape, Token, check_claim, check_size, signature_len};
+use jotgate_domain::{Session, SessionId, Timestamp, User};
 use zeroize::Zeroizing;
 
 use super::{App, Delivery, Fault};
-use crate::config::{Config, Origin};
+use crate::config::{Config, Mount, Origin};
+use crate::hooks::Minting;
 
 /// Bytes of a `kid`: a SHA-256 thumbprint in base64url (RFC 7638).
 const KID_LEN: usize = 43;
@@ -37,25 +39,58 @@ impl std::fmt::Debug for Grant {
     }
 }
 
+/// Whom a token is about.
+pub(super) struct Subject {
+    user: User,
+    /// The same with the claims of the application's hook.
+    extended: Option<User>,
+}
+
 impl App {
+    /// What a token says of `user`: their record, with what the application's hook adds to it. Whatever is wrong with
+    /// that is no token (503): one without the claims could be taken for one of somebody who has none.
+    pub(super) async fn subject(&self, user: User, session: SessionId) -> Result<Subject, Fault> {
+        let about = || Minting {
+            user: user.id,
+            username: user.username.to_string(),
+            email: user.verified_email().map(ToString::to_string),
+            roles: user.roles.clone(),
+            claims: user.claims.clone(),
+            session,
+            client_id: FIRST_PARTY.to_owned(),
+        };
+        let failed = |why: String| Fault::Unavailable(format!("before_token: {why}"));
+        let Some(claims) = self.hooks.claims(about).await.map_err(failed)? else {
+            return Ok(Subject { user, extended: None });
+        };
+        for (name, value) in &claims {
+            check_claim(name, value).map_err(|why| failed(format!("claim {name:?}: {why}")))?;
+        }
+        let mut extended = user.clone();
+        extended.claims.extend(claims);
+        check_size(&extended, &self.config.policy, &shape(&self.config, &self.issuer, &self.mount))
+            .map_err(|why| failed(why.to_string()))?;
+        Ok(Subject { user, extended: Some(extended) })
+    }
+
     /// The pair for a session whose refresh counter stands at the generation to hand out.
     pub(super) fn grant(
         &self,
         session: Session,
-        user: User,
+        subject: Subject,
         handle: &Handle,
         delivery: Delivery,
         now: Timestamp,
     ) -> Result<Grant, Fault> {
         let generation = session.refresh.generation;
-        self.grant_generation(session, user, handle, generation, delivery, now)
+        self.grant_generation(session, subject, handle, generation, delivery, now)
     }
 
     /// Signs an access token of this session, and mints its refresh token of `generation`.
     pub(super) fn grant_generation(
         &self,
         session: Session,
-        user: User,
+        subject: Subject,
         handle: &Handle,
         generation: u32,
         delivery: Delivery,
@@ -77,7 +112,8 @@ impl App {
             now,
         };
         let (access_token, expires_in, scope) = {
-            let token = Token::new(&user, &session, &self.config.policy, mint);
+            let of = subject.extended.as_ref().unwrap_or(&subject.user);
+            let token = Token::new(of, &session, &self.config.policy, mint);
             (self.keys.current().sign(&token.claims())?, token.expires_in(), token.scope().to_owned())
         };
         let session_until = session.idle_until.min(session.expires_at);
@@ -88,18 +124,18 @@ impl App {
             refresh_token: self.refresh_keys.mint(handle, generation),
             session_expires_in: session_until.since(now).as_secs(),
             session,
-            user,
+            user: subject.user,
             device: None,
         })
     }
 }
 
 /// What the size of an installation's tokens depends on.
-pub(super) fn shape(config: &Config, issuer: &Origin) -> Shape {
+pub(super) fn shape(config: &Config, issuer: &Origin, mount: &Mount) -> Shape {
     let algorithm = config.token.algorithm.name();
     // The longer of the prefixes that the cookie can have.
     let prefix = if issuer.https { "__Secure-".len() } else { 0 };
-    let issuer = issuer.to_string();
+    let issuer = format!("{issuer}{mount}");
     Shape {
         audience: match config.token.audience.as_slice() {
             [] => vec![issuer.clone()],

@@ -19,6 +19,7 @@ use jotgate_domain::{Session, SessionId, User};
 
 use super::grant::shape;
 use super::{App, Fault, Grant, TRIES, Visitor};
+use crate::hooks::LoggedIn;
 
 pub use jotgate_domain::login::Delivery;
 
@@ -102,8 +103,12 @@ impl App {
                 }
             };
             if form.delivery == Delivery::Cookie {
-                check_size(allowed.user(), &self.config.policy, &shape(&self.config, &self.issuer))
-                    .map_err(LoginError::TooLarge)?;
+                check_size(
+                    allowed.user(),
+                    &self.config.policy,
+                    &shape(&self.config, &self.issuer, &self.mount),
+                )
+                .map_err(LoginError::TooLarge)?;
             }
             let outdated = checked.as_deref().is_some_and(|phc| self.hasher.is_outdated(phc));
             if outdated && rehashed.is_none() {
@@ -134,12 +139,14 @@ impl App {
         let now = self.now();
         let user = allowed.user();
         let handle = Handle::new(self.edge.random()?);
+        let session_id = SessionId::new(now, self.edge.random()?);
+        let subject = self.subject(user.clone(), session_id).await?;
         let Started { session, changes, expect } = login::start(
             allowed,
             Circumstances {
                 now,
                 policy: &self.config.policy,
-                session_id: SessionId::new(now, self.edge.random()?),
+                session_id,
                 handle_hash: handle.hash(),
                 scope: login::scope(form.delivery, form.admin, user),
                 address: visitor.address.clone(),
@@ -156,7 +163,14 @@ impl App {
         };
         let session = Session { status: applied.status.first().copied(), ..session };
         let device = self.device_for(form.delivery, user)?;
-        Ok(Some(Grant { device, ..self.grant(session, user.clone(), &handle, form.delivery, now)? }))
+        self.hooks.logged_in(|| LoggedIn {
+            user: user.id,
+            username: user.username.to_string(),
+            session: session.id,
+            address: visitor.address.clone(),
+            user_agent: visitor.user_agent.clone(),
+        });
+        Ok(Some(Grant { device, ..self.grant(session, subject, &handle, form.delivery, now)? }))
     }
 
     /// Which bucket this login is counted in: the account's, one whichever of its names was typed; or that of the

@@ -34,16 +34,17 @@ use zeroize::Zeroizing;
 pub use grant::Grant;
 pub use keys::KeyRing;
 pub use login::{Delivery, LoginError, LoginForm};
-pub use open::{OpenError, migrate, pending_migrations};
+pub use open::{Embedding, OpenError, migrate, pending_migrations};
 pub use operator::{Done, NewUser, Operator, OperatorError};
 pub use password::ChangePasswordError;
 pub use refresh::{Holder, RefreshError};
 pub use register::{RegisterError, RegisterForm};
 pub use status_list::StatusList;
 
-use crate::config::{Config, Origin};
+use crate::config::{Config, Mount, Origin};
 use crate::edge::{Edge, NoRandomness};
 use crate::hasher::{Busy, Hasher};
+use crate::hooks::Hooks;
 use crate::seal::Sealer;
 use crate::store;
 
@@ -54,8 +55,12 @@ const TRIES: u32 = 3;
 #[derive(Debug)]
 pub struct App {
     pub config: Config,
-    /// `iss` of every token, and the origin of every link: never taken from a request.
+    /// The origin of the issuer and of every link: never taken from a request.
     pub issuer: Origin,
+    /// The path below it, where the server is nested in an application.
+    pub mount: Mount,
+    /// What the application around it asked to be told, and asked.
+    pub(crate) hooks: Hooks,
     pub edge: Edge,
     pub store: Arc<dyn Store>,
     pub hasher: Hasher,

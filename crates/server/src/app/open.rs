@@ -22,9 +22,10 @@ use super::keys::{Keys, OpenKeyError};
 use super::metrics::Counts;
 use super::status_list::StatusLists;
 use super::{App, Fault, TRIES};
-use crate::config::{Config, DatabaseUrl, Origin};
+use crate::config::{Config, DatabaseUrl, Mount, Origin};
 use crate::edge::Edge;
 use crate::hasher::Hasher;
+use crate::hooks::Hooks;
 use crate::seal::{MasterKeyError, Sealer, open_master_key};
 use crate::store::{self, Measured, Postgres, Sqlite};
 
@@ -78,19 +79,39 @@ impl From<Fault> for OpenError {
     }
 }
 
+/// What an application that has the server inside adds to its configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Embedding {
+    pub mount: Mount,
+    pub hooks: Hooks,
+}
+
 impl App {
     /// Opens the database and the keys, making both on a first start. `issuer` is `public_url`, or what was bound.
     ///
     /// # Errors
     /// [`OpenError`]; nothing is half made.
     pub async fn open(config: Config, issuer: Origin, edge: Edge) -> Result<Self, OpenError> {
+        Self::open_in(config, issuer, edge, Embedding::default()).await
+    }
+
+    /// The same inside an application.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_in(
+        config: Config,
+        issuer: Origin,
+        edge: Edge,
+        embedding: Embedding,
+    ) -> Result<Self, OpenError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&config.data_dir)
             .map_err(|error| OpenError::DataDir(config.data_dir.clone(), error))?;
         let store = open_store(&config, true, edge.now()).await.map_err(OpenError::Database)?;
-        Self::with_store(config, issuer, edge, store).await
+        Self::with_store_in(config, issuer, edge, store, embedding).await
     }
 
     /// The same over a store that is open already.
@@ -103,6 +124,16 @@ impl App {
         edge: Edge,
         store: Arc<dyn Store>,
     ) -> Result<Self, OpenError> {
+        Self::with_store_in(config, issuer, edge, store, Embedding::default()).await
+    }
+
+    async fn with_store_in(
+        config: Config,
+        issuer: Origin,
+        edge: Edge,
+        store: Arc<dyn Store>,
+        Embedding { mount, hooks }: Embedding,
+    ) -> Result<Self, OpenError> {
         let store = Measured::new(store);
         let database = store.stats();
         let store: Arc<dyn Store> = Arc::new(store);
@@ -113,7 +144,7 @@ impl App {
             Sealer::new(&master).map_err(|_| OpenError::Other("no key could be derived".to_owned()))?;
         let keys = Keys::prepare(&*store, &sealer, &config, &edge).await?;
 
-        let issuer_text = issuer.to_string();
+        let issuer_text = format!("{issuer}{mount}");
         let audience = match config.token.audience.as_slice() {
             [] => vec![issuer_text.clone()],
             named => named.to_vec(),
@@ -127,6 +158,8 @@ impl App {
         let past_cookie_domains = remember_cookie_domain(&*store, config.cookie.domain.as_deref()).await?;
         let app = Self {
             issuer,
+            mount,
+            hooks,
             hasher,
             verifier,
             issuer_text,

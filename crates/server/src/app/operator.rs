@@ -21,7 +21,7 @@ use super::grant::shape;
 use super::keys::{self, OpenKeyError};
 use super::open::{open_store, sqlite_path};
 use super::{Fault, OpenError, TRIES, password};
-use crate::config::{Config, DatabaseUrl, Origin};
+use crate::config::{Config, DatabaseUrl, Mount, Origin};
 use crate::edge::Edge;
 use crate::hasher::{Hasher, Phc, PhcError};
 use crate::seal::{Sealer, open_master_key};
@@ -223,7 +223,7 @@ impl Operator {
             disabled_at: None,
             version: 1,
         };
-        check_size(&user, &self.config.policy, &shape(&self.config, &self.issuer))
+        check_size(&user, &self.config.policy, &shape(&self.config, &self.issuer, &Mount::default()))
             .map_err(AccountError::from)
             .map_err(OperatorError::Account)?;
         Ok(user)
@@ -315,7 +315,7 @@ impl Operator {
         name: &str,
         value: Option<&Value>,
     ) -> Result<Done, OperatorError> {
-        let shape = shape(&self.config, &self.issuer);
+        let shape = shape(&self.config, &self.issuer, &Mount::default());
         self.edit(who, |user, by| account::set_claim(user, name, value, &self.config.policy, &shape, by))
             .await
     }
@@ -336,7 +336,7 @@ impl Operator {
     /// [`OperatorError`].
     pub async fn grant(&self, who: &str, role: &str) -> Result<Done, OperatorError> {
         let role = RoleName::parse(role).map_err(|_| OperatorError::Role(role.to_owned()))?;
-        let shape = shape(&self.config, &self.issuer);
+        let shape = shape(&self.config, &self.issuer, &Mount::default());
         self.edit(who, |user, by| account::grant_role(user, &role, &self.config.policy, &shape, by)).await
     }
 

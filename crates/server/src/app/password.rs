@@ -86,12 +86,13 @@ impl App {
             let changed = account::change_password(&user, &session, hash.clone(), handle.hash(), policy, &by);
             let mut changes = changed.edited.changes;
             changes.push(Change::ClearThrottle(bucket));
+            let subject = self.subject(changed.edited.user, session.id).await?;
             match self.apply(changes, changed.edited.expect).await {
                 Ok(applied) => {
                     let session = Session { status: applied.status.first().copied(), ..changed.session };
-                    let user = changed.edited.user;
-                    let device = self.device_for(delivery, &user)?;
-                    return Ok(Grant { device, ..self.grant(session, user, &handle, delivery, now)? });
+                    let grant = self.grant(session, subject, &handle, delivery, now)?;
+                    let device = self.device_for(delivery, &grant.user)?;
+                    return Ok(Grant { device, ..grant });
                 }
                 // Another password, a logout, a disabled account: then what was shown proves nothing any more. A
                 // role or an address that changed is no reason to refuse.

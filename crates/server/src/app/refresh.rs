@@ -1,10 +1,11 @@
 //! Renewal with a rotating refresh token; the rule is [`jotgate_domain::refresh::decide`], inside the store.
 
-use jotgate_domain::refresh::{Decision, Outcome, Request, decide};
+use jotgate_domain::refresh::{Decision, Granted, Outcome, Request, decide};
 use jotgate_domain::session::FIRST_PARTY;
 use jotgate_domain::token::access_until;
 
 use super::{App, Delivery, Fault, Grant, SignedIn, Visitor};
+use crate::hooks::Theft;
 
 /// Why a refresh was refused.
 #[derive(Debug)]
@@ -65,16 +66,21 @@ impl App {
             user_agent: visitor.user_agent.clone(),
         };
         match self.store.refresh(request).await? {
-            Outcome::Granted(granted) => Ok(self.grant_generation(
-                granted.session,
-                granted.user,
-                &presented.handle,
-                granted.generation,
-                delivery,
-                now,
-            )?),
-            Outcome::Reused { revoked, .. } => {
+            Outcome::Granted(granted) => {
+                // Where there is no token now, the same refresh token gets one inside the grace, and later a sibling.
+                let Granted { session, user, generation } = *granted;
+                let subject = self.subject(user, session.id).await?;
+                let handle = &presented.handle;
+                Ok(self.grant_generation(session, subject, handle, generation, delivery, now)?)
+            }
+            Outcome::Reused { session, revoked } => {
                 self.revoked(&revoked);
+                self.hooks.stolen(|| Theft {
+                    user: session.user_id,
+                    session: session.id,
+                    address: visitor.address.clone(),
+                    user_agent: visitor.user_agent.clone(),
+                });
                 Err(RefreshError::Reused)
             }
             Outcome::Invalid => Err(RefreshError::Invalid),

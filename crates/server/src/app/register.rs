@@ -10,6 +10,7 @@ use jotgate_domain::throttle::Verdict;
 use jotgate_domain::{User, UserId};
 
 use super::{App, Fault, TRIES, Visitor, mail};
+use crate::hooks::{NotRegistered, Registering};
 
 /// What a registration shows.
 #[derive(Clone, Copy)]
@@ -38,6 +39,8 @@ pub enum RegisterError {
     Password(PasswordError),
     /// 409 `username_taken`: names are public.
     Taken,
+    /// 403 `registration_refused`: what the application's hook says to the person.
+    Refused(String),
     Fault(Fault),
 }
 
@@ -64,6 +67,7 @@ impl App {
         if let Verdict::Refused { retry_after } = self.addresses.take(&visitor.network, self.now()) {
             return Err(Fault::Throttled { retry_after }.into());
         }
+        self.ask_hook(visitor, &username, email.as_ref()).await?;
         if self.store.user(Lookup::Name(username.canonical())).await?.is_some() {
             // The try is not given back: somebody may be collecting names.
             return Err(RegisterError::Taken);
@@ -105,5 +109,23 @@ impl App {
             }
         }
         Err(Fault::from(StoreError::Conflict).into())
+    }
+
+    /// Whether the application around this server wants this account.
+    async fn ask_hook(
+        &self,
+        visitor: &Visitor,
+        username: &Username,
+        email: Option<&Email>,
+    ) -> Result<(), RegisterError> {
+        let who = || Registering {
+            username: username.to_string(),
+            email: email.map(ToString::to_string),
+            address: visitor.address.clone(),
+        };
+        self.hooks.may_register(who).await.map_err(|why| match why {
+            NotRegistered::Refused(reason) => RegisterError::Refused(reason),
+            NotRegistered::Failed(why) => Fault::Unavailable(format!("before_registration: {why}")).into(),
+        })
     }
 }

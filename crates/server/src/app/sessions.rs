@@ -7,6 +7,7 @@ use jotgate_domain::{Session, SessionId, User, UserId};
 
 use super::feed::{Entry, What};
 use super::{App, Fault, SignedIn, Visitor};
+use crate::hooks::{Ended, LoggedOut};
 
 impl App {
     /// Ends one session of the user's own; false where they have no such session.
@@ -27,6 +28,7 @@ impl App {
         };
         let by = By { actor: Actor::User(user), at: now, address: visitor.address.clone() };
         self.apply(account::end_session(&owner, id, action, &by), Vec::new()).await?;
+        self.signed_out(visitor, user, Ended::One(id));
         Ok(true)
     }
 
@@ -42,7 +44,15 @@ impl App {
     ) -> Result<u32, Fault> {
         let by = By { actor: Actor::User(user.id), at: self.now(), address: visitor.address.clone() };
         let changes = account::end_sessions(user, except, Action::SessionRevoked, &by);
-        Ok(self.apply(changes, Vec::new()).await?.ended)
+        let ended = self.apply(changes, Vec::new()).await?.ended;
+        if ended > 0 {
+            self.signed_out(visitor, user.id, except.map_or(Ended::All, Ended::AllBut));
+        }
+        Ok(ended)
+    }
+
+    fn signed_out(&self, visitor: &Visitor, user: UserId, ended: Ended) {
+        self.hooks.logged_out(|| LoggedOut { user, ended, address: visitor.address.clone() });
     }
 
     /// The device list, newest use first.

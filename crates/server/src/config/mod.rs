@@ -5,6 +5,7 @@
 
 pub mod keys;
 mod load;
+mod mount;
 mod origin;
 mod parse;
 mod postgres;
@@ -20,6 +21,7 @@ use jotgate_domain::config::Policy;
 use jotgate_jose::Algorithm;
 
 pub use load::{File, Flag, Input, Invalid, Loaded, Problem, Setting, Source, load};
+pub use mount::Mount;
 pub use postgres::PostgresUrl;
 pub(crate) use postgres::{PostgresHost, PostgresTls};
 

@@ -107,6 +107,7 @@ mod tests {
                 trusted_origins: vec![],
             },
             &Origin { https: false, host: "localhost".into(), port: Some(8080) },
+            &config::Mount::default(),
             &[],
         );
         let mut headers = HeaderMap::new();

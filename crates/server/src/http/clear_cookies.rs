@@ -23,7 +23,7 @@ const QUESTION: &str = r#"<!doctype html>
 <body><main><h1>Clear cookies</h1>
 <p>This browser keeps so many cookies for this site that its requests are refused. Clear them to go on.
 You will have to sign in again, here and in other applications of this site.</p>
-<form method="post" action="/clear-cookies"><button>Clear cookies</button></form></main></body></html>
+<form method="post"><button>Clear cookies</button></form></main></body></html>
 "#;
 
 /// The page and what it posts to. The form needs no token: its post is held to `Sec-Fetch-Site` and `Origin`.
@@ -33,7 +33,7 @@ pub fn router(site: Arc<Site>) -> Router {
 }
 
 fn clear(site: &Site, headers: &HeaderMap) -> Response {
-    let mut response = Redirect::to("/login").into_response();
+    let mut response = Redirect::to(&site.mount.of("/login")).into_response();
     let fields = headers.get_all(COOKIE);
     let names = fields.iter().flat_map(|field| field.as_bytes().split(|b| *b == b';')).filter_map(|pair| {
         let name = pair.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();

@@ -8,7 +8,7 @@ use std::fmt;
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 
 use super::error::{ApiError, Code};
-use crate::config::{self, Origin, SameSite};
+use crate::config::{self, Mount, Origin, SameSite};
 
 /// What a cookie's name and value may take together; browsers drop those beyond 4,096 bytes in silence.
 pub const SIZE_BUDGET: usize = 4000;
@@ -41,6 +41,8 @@ pub struct Cookies {
     secure: bool,
     /// Domains that reach this host, itself included: where a sibling may have put a cookie of our name.
     parents: Vec<String>,
+    /// Below which path our own are.
+    mount: Mount,
     /// Ready to send: the access cookie gone from every scope but the current one.
     clear_past: Vec<HeaderValue>,
     clear_access: HeaderValue,
@@ -94,7 +96,7 @@ impl From<TooLarge> for ApiError {
 impl Cookies {
     /// `past_domains`: every `cookie.domain` that this installation has had, which the database remembers.
     #[must_use]
-    pub fn new(config: &config::Cookie, public_url: &Origin, past_domains: &[String]) -> Self {
+    pub fn new(config: &config::Cookie, public_url: &Origin, mount: &Mount, past_domains: &[String]) -> Self {
         let secure = public_url.https;
         let host_prefix = if secure { "__Host-" } else { "" };
         let domain_prefix = if secure { "__Secure-" } else { "" };
@@ -132,6 +134,7 @@ impl Cookies {
             access_same_site: same_site,
             secure,
             parents: parents(&public_url.host),
+            mount: mount.clone(),
             clear_past,
         }
     }
@@ -259,7 +262,13 @@ impl Cookies {
             return clear(name, None, "/", self.secure, SameSite::Lax).into_iter().collect();
         }
         let mut cleared = Vec::new();
-        for path in ancestors(path) {
+        // A handler of ours sees its path without the part below which the server is nested, one of the application
+        // around it sees the whole.
+        let nested = self.mount.of(path);
+        let mut paths = [ancestors(path), ancestors(&nested)].concat();
+        paths.sort_unstable();
+        paths.dedup();
+        for path in paths {
             let domains = std::iter::once(None).chain(self.parents.iter().map(|d| Some(d.as_str())));
             for domain in domains {
                 cleared.extend(clear(name, domain, path, self.secure, SameSite::Lax));
@@ -372,6 +381,7 @@ mod tests {
                 trusted_origins: vec![],
             },
             &Origin { https: scheme == "https", host: host.into(), port: None },
+            &Mount::default(),
             &past.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>(),
         )
     }

@@ -76,6 +76,7 @@ codes! {
     InsufficientScope 403 "insufficient_scope" "Insufficient scope" "The access token does not allow this." InsufficientScope;
     Forbidden 403 "forbidden" "Forbidden" "You may not do this." None;
     RegistrationDisabled 403 "registration_disabled" "Registration disabled" "Accounts are not created here by their users." None;
+    RegistrationRefused 403 "registration_refused" "Registration refused" "You cannot get an account here." None;
     NotFound 404 "not_found" "Not found" "There is nothing here." None;
     MethodNotAllowed 405 "method_not_allowed" "Method not allowed" "The method is not allowed here." None;
     RequestTimeout 408 "request_timeout" "Request timeout" "The request took too long to arrive." None;

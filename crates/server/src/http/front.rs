@@ -413,7 +413,7 @@ impl Head {
         }
         if let Some(page) = response.extensions_mut().remove::<ErrorPage>() {
             let id = self.request_id.to_str().unwrap_or_default();
-            *response.body_mut() = Body::from((site.error_page)(&page, id));
+            *response.body_mut() = Body::from((site.error_page)(&page, id, &site.mount));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         }
         headers::write(site, self.surface, &mut response);

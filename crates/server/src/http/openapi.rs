@@ -3,11 +3,17 @@
 //! Written by hand in `openapi.json` beside this file; tests hold it against the routes, and real answers against
 //! its schemas.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use axum::Router;
 use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+use crate::config::Mount;
+
+/// Where the paths begin, unless the server is nested.
+const ORIGIN: &str = r#"{"url": "/"}"#;
 
 static DOCUMENT: LazyLock<String> =
     LazyLock::new(|| include_str!("openapi.json").replacen("@VERSION@", env!("CARGO_PKG_VERSION"), 1));
@@ -19,9 +25,13 @@ pub fn document() -> &'static str {
 }
 
 /// `GET /openapi.json`
-pub(super) fn router() -> Router {
+pub(super) fn router(mount: &Mount) -> Router {
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")];
-    Router::new().route("/openapi.json", get(move || async move { (headers, document()) }))
+    let document: Cow<'static, str> = match mount.as_str() {
+        "" => document().into(),
+        path => document().replacen(ORIGIN, &format!(r#"{{"url": "{path}"}}"#), 1).into(),
+    };
+    Router::new().route("/openapi.json", get(move || async move { (headers, document) }))
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ impl From<RegisterError> for ApiError {
             RegisterError::Email(why) => Self::new(Code::InvalidEmail).detail(why.to_string()),
             RegisterError::Password(why) => Self::new(Code::WeakPassword).detail(why.to_string()),
             RegisterError::Taken => Code::UsernameTaken.into(),
+            RegisterError::Refused(reason) => Self::new(Code::RegistrationRefused).detail(reason),
             RegisterError::Fault(fault) => fault.into(),
         }
     }

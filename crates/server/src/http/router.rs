@@ -12,9 +12,25 @@ use super::{
 use crate::serve::Lifecycle;
 use crate::server::Server;
 
-/// Every route of the contract that is built, to merge into an application's: what is not among them stays its own.
+/// Every route of the contract that is built, to nest in an application's: what is not among them stays its own.
 pub(crate) fn routes(server: &Server) -> Router {
     bare(server).route_layer(FrontLayer::new(Arc::clone(server.site())))
+}
+
+/// Of a server that is nested below a path, what others look for at the root of the origin; else nothing.
+pub(crate) fn root_routes(server: &Server) -> Router {
+    let mount = &server.site().mount;
+    if mount.as_str().is_empty() {
+        return Router::new();
+    }
+    let metadata = |name: &str| format!("/.well-known/{name}{mount}");
+    Router::new()
+        // RFC 8414 §3.1: between the host and the path, for OpenID Connect as well (§5).
+        .route(&metadata("oauth-authorization-server"), get(well_known::metadata))
+        .route(&metadata("openid-configuration"), get(well_known::metadata))
+        .merge(pages::root_routes())
+        .with_state(server.clone())
+        .route_layer(FrontLayer::new(Arc::clone(server.site())))
 }
 
 /// The same for a listener of its own: what is not among them is answered too. With `ops`, what operators ask for
@@ -38,8 +54,15 @@ pub(crate) fn ops(server: &Server, lifecycle: Lifecycle) -> Router {
         .layer(FrontLayer::new(Arc::clone(server.site())))
 }
 
+/// What operators ask for, inside an application.
+pub(crate) fn embedded_operations(server: &Server, lifecycle: Lifecycle) -> Router {
+    operations(server, lifecycle).route_layer(FrontLayer::new(Arc::clone(server.site())))
+}
+
 fn operations(server: &Server, lifecycle: Lifecycle) -> Router {
-    health::router(server, lifecycle).merge(metrics::router(server)).merge(openapi::router())
+    health::router(server, lifecycle)
+        .merge(metrics::router(server))
+        .merge(openapi::router(&server.site().mount))
 }
 
 fn bare(server: &Server) -> Router {

@@ -10,12 +10,14 @@ use super::cookies::Cookies;
 use super::error::ErrorPage;
 use super::headers::RequestIds;
 use super::metrics::HttpMetrics;
-use crate::config::{Config, Origin};
+use crate::config::{Config, Mount, Origin};
 use crate::edge::Edge;
 
 /// Origins, cookies, proxies: shared by the layers and the extractors.
 pub struct Site {
     pub public_url: Origin,
+    /// The path below it that is ours, where the server is nested in an application.
+    pub mount: Mount,
     /// `public_url` as a browser writes it in `Origin`; while it is loopback, `localhost`, `127.0.0.1` and
     /// `[::1]` on its port are one origin.
     pub(crate) own_origins: Vec<String>,
@@ -33,7 +35,7 @@ pub struct Site {
 }
 
 /// Renders the page of a refusal as HTML; the text is the request's id, to quote.
-pub type RenderError = fn(&ErrorPage, &str) -> String;
+pub type RenderError = fn(&ErrorPage, &str, &Mount) -> String;
 
 impl Site {
     /// `past_domains`: every `cookie.domain` used before. `form_key` signs form tokens: the same on every node,
@@ -42,6 +44,7 @@ impl Site {
     pub fn new(
         config: &Config,
         public_url: Origin,
+        mount: Mount,
         past_domains: &[String],
         form_key: &[u8; 32],
         error_page: RenderError,
@@ -56,7 +59,7 @@ impl Site {
         Self {
             own_origins,
             trusted_origins: config.cookie.trusted_origins.iter().map(ToString::to_string).collect(),
-            cookies: Cookies::new(&config.cookie, &public_url, past_domains),
+            cookies: Cookies::new(&config.cookie, &public_url, &mount, past_domains),
             trusted_proxies: config.trusted_proxies.clone(),
             form_key: hmac::Key::new(hmac::HMAC_SHA256, form_key),
             error_page,
@@ -66,6 +69,7 @@ impl Site {
             started: edge.now(),
             edge,
             public_url,
+            mount,
         }
     }
 
@@ -98,7 +102,7 @@ pub(crate) mod tests {
         config.cookie.trusted_origins =
             ["https://app.example.com", "http://localhost:3000"].map(trusted).to_vec();
         config.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
-        let page: RenderError = |page, id| format!("<h1>{} {} {id}</h1>", page.status, page.code);
-        Site::new(&config, trusted(public_url), &[], &[7; 32], page, Edge::system())
+        let page: RenderError = |page, id, _| format!("<h1>{} {} {id}</h1>", page.status, page.code);
+        Site::new(&config, trusted(public_url), Mount::default(), &[], &[7; 32], page, Edge::system())
     }
 }

@@ -30,9 +30,7 @@ impl Surface {
             ("auth", "revocations" | "status") => Self::Public,
             ("auth", rest) if rest.starts_with("status/") => Self::Public,
             ("auth", _) => Self::Auth,
-            (".well-known", "jwks.json" | "openid-configuration" | "oauth-authorization-server") => {
-                Self::Public
-            }
+            (".well-known", rest) if is_metadata(rest) => Self::Public,
             (".well-known", _) => Self::Ops,
             ("oauth", "authorize" | "logout") => Self::Page,
             ("oauth", _) => Self::OAuth,
@@ -47,6 +45,12 @@ impl Surface {
     pub const fn is_page(self) -> bool {
         matches!(self, Self::Page)
     }
+}
+
+/// Keys and metadata; of an issuer with a path the metadata is also there with the path behind it (RFC 8414 §3.1).
+fn is_metadata(path: &str) -> bool {
+    let name = path.split('/').next().unwrap_or_default();
+    path == "jwks.json" || matches!(name, "openid-configuration" | "oauth-authorization-server")
 }
 
 #[cfg(test)]
@@ -66,6 +70,8 @@ mod tests {
             ("/auth/statuses", Surface::Auth),
             ("/.well-known/jwks.json", Surface::Public),
             ("/.well-known/openid-configuration", Surface::Public),
+            ("/.well-known/oauth-authorization-server/id", Surface::Public),
+            ("/.well-known/jwks.json/x", Surface::Ops),
             ("/.well-known/security.txt", Surface::Ops),
             ("/oauth/token", Surface::OAuth),
             ("/oauth/authorize", Surface::Page),

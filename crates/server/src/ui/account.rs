@@ -4,7 +4,7 @@ use askama::Template;
 use jotgate_domain::{Session, SessionId, Timestamp, User};
 
 use super::moment::Moment;
-use super::{Device, DeviceKind, Form, FormError, assets, form};
+use super::{Device, DeviceKind, Form, FormError, assets, filters, form};
 
 #[derive(Clone, Debug, Template)]
 #[template(path = "account.html")]

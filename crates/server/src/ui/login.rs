@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Form, FormError, assets, form};
+use super::{Form, FormError, assets, filters, form};
 
 #[derive(Clone, Debug, Template)]
 #[template(path = "login.html")]

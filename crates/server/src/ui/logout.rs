@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Form, assets};
+use super::{Form, assets, filters};
 
 #[derive(Clone, Debug, Template)]
 #[template(path = "logout.html")]

@@ -7,6 +7,7 @@
 mod account;
 pub mod assets;
 mod device;
+mod filters;
 mod form;
 mod login;
 mod logout;
@@ -23,6 +24,23 @@ pub use logout::{LogoutPage, SignedOutPage};
 pub use moment::Moment;
 pub use problem::ProblemPage;
 pub use register::RegisterPage;
+
+use std::any::Any;
+
+use askama::Template;
+
+/// Name of the value that [`filters::own`] reads.
+const MOUNT: &str = "mount";
+
+/// The HTML of a page whose links are below the path `mount`; empty: the origin itself.
+///
+/// # Errors
+/// What the template says.
+pub fn render(page: &impl Template, mount: &str) -> askama::Result<String> {
+    let mount = mount.to_owned();
+    let value: &dyn Any = &mount;
+    page.render_with_values(&(MOUNT, value))
+}
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::assets;
+use super::{assets, filters};
 
 #[derive(Clone, Debug, Template)]
 #[template(path = "problem.html")]

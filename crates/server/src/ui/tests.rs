@@ -3,22 +3,22 @@ use askama::Template as _;
 use super::*;
 
 /// Every page in every state worth a look.
-fn samples() -> Vec<(&'static str, String)> {
+fn samples(mount: &str) -> Vec<(&'static str, String)> {
     [
-        ("login", LoginPage::sample().render()),
-        ("login-wrong", LoginPage::sample_wrong().render()),
-        ("login-to-app", LoginPage::sample_to_app().render()),
-        ("continue", ContinuePage::sample().render()),
-        ("register", RegisterPage::sample().render()),
-        ("register-taken", RegisterPage::sample_taken().render()),
-        ("register-closed", RegisterPage::sample_closed().render()),
-        ("account", AccountPage::sample().render()),
-        ("account-new", AccountPage::sample_new().render()),
-        ("account-wrong-password", AccountPage::sample_wrong_password().render()),
-        ("logout", LogoutPage::sample().render()),
-        ("signed-out", SignedOutPage::sample().render()),
-        ("problem", ProblemPage::sample().render()),
-        ("problem-busy", ProblemPage::sample_busy().render()),
+        ("login", render(&LoginPage::sample(), mount)),
+        ("login-wrong", render(&LoginPage::sample_wrong(), mount)),
+        ("login-to-app", render(&LoginPage::sample_to_app(), mount)),
+        ("continue", render(&ContinuePage::sample(), mount)),
+        ("register", render(&RegisterPage::sample(), mount)),
+        ("register-taken", render(&RegisterPage::sample_taken(), mount)),
+        ("register-closed", render(&RegisterPage::sample_closed(), mount)),
+        ("account", render(&AccountPage::sample(), mount)),
+        ("account-new", render(&AccountPage::sample_new(), mount)),
+        ("account-wrong-password", render(&AccountPage::sample_wrong_password(), mount)),
+        ("logout", render(&LogoutPage::sample(), mount)),
+        ("signed-out", render(&SignedOutPage::sample(), mount)),
+        ("problem", render(&ProblemPage::sample(), mount)),
+        ("problem-busy", render(&ProblemPage::sample_busy(), mount)),
     ]
     .into_iter()
     .map(|(name, html)| (name, html.unwrap()))
@@ -28,7 +28,7 @@ fn samples() -> Vec<(&'static str, String)> {
 /// With `JOTGATE_PAGES=DIR` the samples are also written there, to look at.
 #[test]
 fn every_page_renders_and_keeps_the_house_rules() {
-    for (name, html) in samples() {
+    for (name, html) in samples("") {
         assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">"), "{name}: doctype and language");
         assert_eq!(html.matches("<h1").count(), 1, "{name}: one heading");
         assert_eq!(html.matches("<title>").count(), 1, "{name}: one title");
@@ -60,6 +60,23 @@ fn every_page_renders_and_keeps_the_house_rules() {
         }
         if let Some(dir) = std::env::var_os("JOTGATE_PAGES") {
             write(std::path::Path::new(&dir), name, &html);
+        }
+    }
+}
+
+/// Whatever leads to a page or a file of ours leads below the path at which the server is nested.
+#[test]
+fn every_link_of_a_nested_server_is_below_its_path() {
+    for (name, html) in samples("/id") {
+        let links: Vec<&str> = ["href", "action", "src"]
+            .iter()
+            .flat_map(|attribute| html.split(&format!(" {attribute}=\"")).skip(1))
+            .filter(|link| link.starts_with('/'))
+            .map(|link| link.split('"').next().unwrap_or_default())
+            .collect();
+        assert!(links.len() >= 3, "{name}: {links:?}");
+        for link in links {
+            assert!(link.starts_with("/id/"), "{name}: {link}: write {{{{ \"{link}\"|own }}}}");
         }
     }
 }

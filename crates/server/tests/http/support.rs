@@ -13,7 +13,7 @@ use axum::{Extension, Router};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderMap, SET_COOKIE};
 use http::{StatusCode, Uri};
-use jotgate::config::{Config, Origin};
+use jotgate::config::{Config, Mount, Origin};
 use jotgate::edge::Edge;
 use jotgate::http::bearer::{Credential, credential};
 use jotgate::http::error::{self, ApiError};
@@ -47,9 +47,16 @@ impl Server {
         let address = listeners.local_url.to_string();
         let address = address.split("://").nth(1).unwrap().parse().unwrap();
         let page: jotgate::http::RenderError =
-            |page, id| format!("<h1>{} {}</h1><p>{id}</p>", page.status.as_u16(), page.code);
-        let site =
-            Arc::new(Site::new(&config, listeners.public_url.clone(), &[], &[7; 32], page, Edge::system()));
+            |page, id, _| format!("<h1>{} {}</h1><p>{id}</p>", page.status.as_u16(), page.code);
+        let site = Arc::new(Site::new(
+            &config,
+            listeners.public_url.clone(),
+            Mount::default(),
+            &[],
+            &[7; 32],
+            page,
+            Edge::system(),
+        ));
         let lifecycle = Lifecycle::new();
         let router = router(site, lifecycle.clone());
         let serving = tokio::spawn({

@@ -1,10 +1,12 @@
-//! Where an issuer has its keys, its feed and its lists (RFC 8414).
+//! Where an issuer has its keys, its feed and its lists (RFC 8414; of an issuer with a path, `OpenID` Connect
+//! Discovery 1.0 §4, whose document is below that path).
 
 use serde::Deserialize;
 
 use super::client::{Client, Failure};
 
 const METADATA: &str = "/.well-known/oauth-authorization-server";
+const METADATA_BELOW: &str = "/.well-known/openid-configuration";
 /// Longest metadata that is read, in bytes.
 const LIMIT: usize = 256 * 1024;
 
@@ -25,7 +27,11 @@ struct Metadata {
 }
 
 pub(super) async fn discover(client: &Client, issuer: &str) -> Result<Endpoints, Failure> {
-    let body = client.get(METADATA, None, LIMIT).await?.body.unwrap_or_default();
+    let path = match issuer.get(origin_len(issuer)..) {
+        Some("") | None => METADATA.to_owned(),
+        Some(path) => format!("{path}{METADATA_BELOW}"),
+    };
+    let body = client.get(&path, None, LIMIT).await?.body.unwrap_or_default();
     read(&body, issuer)
 }
 
@@ -45,11 +51,18 @@ fn read(body: &[u8], issuer: &str) -> Result<Endpoints, Failure> {
     })
 }
 
-/// The path of an address at the issuer; none for an address anywhere else.
+/// The path of an address below the issuer's, at its host; none for an address anywhere else.
 pub(super) fn path_of<'u>(uri: &'u str, issuer: &str) -> Option<&'u str> {
-    let path = uri.strip_prefix(issuer)?;
-    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    (path.starts_with('/') && plain).then_some(path)
+    let below = uri.strip_prefix(issuer)?;
+    let plain = below.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    let up = below.split(['/', '?']).any(|segment| segment == "." || segment == "..");
+    if below.starts_with('/') && plain && !up { uri.get(origin_len(issuer)..) } else { None }
+}
+
+/// How much of an issuer's address is its origin.
+fn origin_len(issuer: &str) -> usize {
+    let host = issuer.find("://").map_or(0, |at| at + 3);
+    issuer.get(host..).and_then(|rest| rest.find('/')).map_or(issuer.len(), |at| host + at)
 }
 
 #[cfg(test)]
@@ -72,6 +85,22 @@ mod tests {
             "https://login.example/a\r\nHost: evil.example",
         ] {
             assert_eq!(path_of(elsewhere, ISSUER), None, "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn an_issuer_with_a_path_has_what_is_below_it() {
+        let issuer = "https://app.example/id";
+        assert_eq!(path_of("https://app.example/id/auth/status/0", issuer), Some("/id/auth/status/0"));
+        for elsewhere in [
+            "https://app.example/auth/status/0",
+            "https://app.example/idea/x",
+            "https://app.example/id",
+            "https://app.example/id/../x",
+            "https://app.example/id/./x",
+            "https://app.example.evil/id/x",
+        ] {
+            assert_eq!(path_of(elsewhere, issuer), None, "{elsewhere}");
         }
     }
 

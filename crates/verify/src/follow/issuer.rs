@@ -138,9 +138,10 @@ impl Issuer {
         let uri: Uri = self.address.parse().map_err(|_| SetupError::BadAddress)?;
         let authority = uri.authority().ok_or(SetupError::BadAddress)?;
         let https = uri.scheme_str() == Some("https");
-        // Exactly an origin, as it is compared as text from here on.
+        // Exactly an origin and perhaps a path, as it is compared as text from here on.
         let scheme = if https { "https" } else { "http" };
-        if authority.as_str().contains('@') || format!("{scheme}://{authority}") != self.address {
+        let path = self.address.strip_prefix(&format!("{scheme}://{authority}"));
+        if authority.as_str().contains('@') || !path.is_some_and(is_plain_path) {
             return Err(SetupError::BadAddress);
         }
         let loopback = ["localhost", "127.0.0.1", "[::1]"].contains(&authority.host());
@@ -161,11 +162,18 @@ impl Issuer {
     }
 }
 
+/// Empty, or segments that nobody reads in two ways: no dots, no escapes, no query.
+fn is_plain_path(path: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+    let good = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(plain);
+    path.is_empty() || path.strip_prefix('/').is_some_and(|path| path.split('/').all(good))
+}
+
 /// Why an issuer cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// The address is not `https://host` or `https://host:port`, without a path or a slash at its end.
+    /// The address is not `https://host` or `https://host:port`, perhaps with a path, without a slash at its end.
     BadAddress,
     /// The address is `http` to another host.
     InsecureHttp,
@@ -182,7 +190,9 @@ pub enum SetupError {
 impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadAddress => f.write_str("an issuer's address is https://host or https://host:port"),
+            Self::BadAddress => f.write_str(
+                "an issuer's address is https://host or https://host/path, without a slash at its end",
+            ),
             Self::InsecureHttp => f.write_str("http to another host can be forged by whoever is on the way"),
             Self::NoIssuer => f.write_str("the policy does not name the issuer that is followed"),
             Self::Twice => f.write_str("this issuer is followed already"),
@@ -199,13 +209,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_origins_are_followed_and_http_only_here() {
+    fn only_plain_addresses_are_followed_and_http_only_here() {
         let client = |address: &str| Issuer::new(address, "a").client().map(|_| ());
         for good in [
             "https://login.example",
             "https://login.example:8443",
             "http://127.0.0.1:8080",
             "http://[::1]:80",
+            "https://app.example/id",
+            "https://app.example/a/b",
         ] {
             assert_eq!(client(good), Ok(()), "{good}");
         }
@@ -215,7 +227,12 @@ mod tests {
             "https://login.example/",
             "https://a@b",
             "ftp://a",
-            "https://a/b",
+            "https://a/b/",
+            "https://a//b",
+            "https://a/../b",
+            "https://a/%62",
+            "https://a/b?c",
+            "https://a/b#c",
             "HTTPS://a",
         ] {
             assert_eq!(client(bad), Err(SetupError::BadAddress), "{bad}");

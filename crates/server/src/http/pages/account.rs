@@ -22,7 +22,7 @@ pub(super) async fn get(
 ) -> Result<Response, PageError> {
     let sent = server.site().cookies.read_or_clear(&headers, PATH)?;
     let Some(here) = here::find(&server, &visitor, &sent).await? else {
-        return Ok(page::see_other(login::PATH, Vec::new()));
+        return Ok(page::see_own(&server, login::PATH, Vec::new()));
     };
     let page = Page::new(&server, &sent, "")?;
     let notice = Notice::from_code(&page::asked(&uri, "done"));
@@ -31,13 +31,13 @@ pub(super) async fn get(
 }
 
 /// `GET` of a path that only takes posts: where a reload after a refused post leads.
-pub(super) async fn back() -> Response {
-    page::see_other(PATH, Vec::new())
+pub(super) async fn back(State(server): State<Server>) -> Response {
+    page::see_own(&server, PATH, Vec::new())
 }
 
 /// `GET /.well-known/change-password`: where password managers send people.
-pub(super) async fn change_password() -> Response {
-    page::see_other("/account#password", Vec::new())
+pub(in crate::http) async fn change_password(State(server): State<Server>) -> Response {
+    page::see_own(&server, "/account#password", Vec::new())
 }
 
 /// The account page that says what was done.

@@ -47,15 +47,12 @@ pub(super) async fn get(
 /// # Errors
 /// 500 where the template fails.
 pub(super) fn onward(page: &Page, here: Here) -> Result<Response, PageError> {
-    match page.destination() {
-        None => Ok(page::see_other(account::PATH, here.cookies)),
-        Some(to) if here.may_go_back => Ok(page::see_other(to, here.cookies)),
-        Some(_) => {
-            let username = here.signed_in.user.username.to_string();
-            let view = ContinuePage { form: page.form(), destination: page.host(), username };
-            page.show(&view, here.cookies)
-        }
+    if page.destination().is_none() || here.may_go_back {
+        return Ok(page.leave(account::PATH, here.cookies));
     }
+    let username = here.signed_in.user.username.to_string();
+    let view = ContinuePage { form: page.form(), destination: page.host(), username };
+    page.show(&view, here.cookies)
 }
 
 pub(super) async fn post(
@@ -76,10 +73,7 @@ pub(super) async fn post(
         device: sent.device,
     };
     match server.app().login(&visitor, login).await {
-        Ok(grant) => {
-            let to = page.destination().unwrap_or(account::PATH);
-            Ok(page::see_other(to, answer::cookies(&server, &grant)?))
-        }
+        Ok(grant) => Ok(page.leave(account::PATH, answer::cookies(&server, &grant)?)),
         Err(error) => {
             let message = message(&error);
             let error = ApiError::from(error);

@@ -51,8 +51,7 @@ pub(super) async fn post(
     if let Some(SignedIn { session, user }) = leaving(&server, &sent).await? {
         server.app().end_session(&visitor, user.id, session.id, Action::LoggedOut).await?;
     }
-    let to = page.destination().unwrap_or(PATH);
-    Ok(page::see_other(to, server.site().cookies.clear().collect()))
+    Ok(page.leave(PATH, server.site().cookies.clear().collect()))
 }
 
 /// Whose session ends: that of the session cookie, else of the access cookie, which is enough for this.

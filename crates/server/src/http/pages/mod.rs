@@ -27,6 +27,14 @@ use super::error::PageError;
 use crate::app::Visitor;
 use crate::server::Server;
 
+/// Where password managers look, at the root of the origin.
+const CHANGE_PASSWORD: &str = "/.well-known/change-password";
+
+/// Of the pages, what has its place at the root of the origin even where the others are below a path.
+pub(super) fn root_routes() -> Router<Server> {
+    Router::new().route(CHANGE_PASSWORD, get(account::change_password))
+}
+
 /// The routes of all pages.
 pub(super) fn routes() -> Router<Server> {
     Router::new()
@@ -38,7 +46,7 @@ pub(super) fn routes() -> Router<Server> {
         .route("/account/sessions", post(sessions::post).get(account::back))
         .route("/account/password", post(password::post).get(account::back))
         .route("/assets/{file}", get(assets::get))
-        .route("/.well-known/change-password", get(account::change_password))
+        .route(CHANGE_PASSWORD, get(account::change_password))
 }
 
 /// `GET /`
@@ -50,5 +58,5 @@ async fn home(
     let sent = server.site().cookies.read_or_clear(&headers, "/")?;
     let here = here::find(&server, &visitor, &sent).await?;
     let to = if here.is_some() { account::PATH } else { login::PATH };
-    Ok(page::see_other(to, here::cookies(here)))
+    Ok(page::see_own(&server, to, here::cookies(here)))
 }

@@ -9,17 +9,19 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, SET_COOKI
 
 use super::return_to::{ReturnTo, Rules};
 use crate::app::Fault;
+use crate::config::Mount;
 use crate::http::FormAction;
 use crate::http::cookies::Sent;
 use crate::http::csrf::{self, FormToken};
 use crate::http::error::{ApiError, PageError};
 use crate::server::Server;
-use crate::ui::{Form, words};
+use crate::ui::{self, Form, words};
 
 /// A page about to be made, for one request.
 pub(super) struct Page {
     return_to: Option<ReturnTo>,
     token: String,
+    mount: Mount,
     /// Set with the page: what its form token is bound to, where the browser has none yet.
     form_cookie: Option<HeaderValue>,
 }
@@ -33,11 +35,13 @@ impl Page {
         let site = server.site();
         let rules = Rules {
             own: &site.own_origins,
+            mount: site.mount.as_str(),
             trusted: &site.trusted_origins,
             domain: server.app().config.cookie.domain.as_deref(),
         };
         let FormToken { token, cookie } = csrf::form_token(site, sent)?;
-        Ok(Self { return_to: ReturnTo::parse(return_to, rules), token, form_cookie: cookie })
+        let return_to = ReturnTo::parse(return_to, rules);
+        Ok(Self { return_to, token, mount: site.mount.clone(), form_cookie: cookie })
     }
 
     pub(super) fn form(&self) -> Form {
@@ -47,6 +51,14 @@ impl Page {
     /// Where to go afterwards; none for the page's own default.
     pub(super) fn destination(&self) -> Option<&str> {
         self.return_to.as_ref().map(ReturnTo::location)
+    }
+
+    /// On to where they were going, or else to `default`, a page of ours.
+    pub(super) fn leave(&self, default: &str, cookies: Vec<HeaderValue>) -> Response {
+        match self.destination() {
+            Some(to) => see_other(to, cookies),
+            None => see_other(&self.mount.of(default), cookies),
+        }
     }
 
     /// The host to go to afterwards, where it is not ours.
@@ -84,7 +96,7 @@ impl Page {
         view: &impl Template,
         cookies: Vec<HeaderValue>,
     ) -> Result<Response, PageError> {
-        let html = view.render().map_err(ApiError::internal)?;
+        let html = ui::render(view, self.mount.as_str()).map_err(ApiError::internal)?;
         *response.body_mut() = Body::from(html);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -99,8 +111,13 @@ impl Page {
     }
 }
 
+/// 303 to a page of ours.
+pub(super) fn see_own(server: &Server, path: &str, cookies: Vec<HeaderValue>) -> Response {
+    see_other(&server.site().mount.of(path), cookies)
+}
+
 /// 303: whatever was posted is not posted again (RFC 9110 §15.4.4).
-pub(super) fn see_other(to: &str, cookies: Vec<HeaderValue>) -> Response {
+fn see_other(to: &str, cookies: Vec<HeaderValue>) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     let headers = response.headers_mut();
     // Printable ASCII: a path of ours or a destination that was found good.

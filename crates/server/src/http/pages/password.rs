@@ -30,15 +30,15 @@ pub(super) async fn post(
 ) -> Result<Response, PageError> {
     let sent = server.site().cookies.read_or_clear(&headers, "/account/password")?;
     let Some(signed_in) = here::by_session_cookie(&server, &sent).await? else {
-        return Ok(page::see_other(login::PATH, Vec::new()));
+        return Ok(page::see_own(&server, login::PATH, Vec::new()));
     };
     let (current, new) = (&fields.current_password, &fields.new_password);
     match server.app().change_password(&visitor, signed_in.clone(), current, new, Delivery::Cookie).await {
         Ok(grant) => {
             let cookies = answer::cookies(&server, &grant)?;
-            Ok(page::see_other(&account::done(Notice::PasswordChanged), cookies))
+            Ok(page::see_own(&server, &account::done(Notice::PasswordChanged), cookies))
         }
-        Err(ChangePasswordError::SessionEnded) => Ok(page::see_other(login::PATH, Vec::new())),
+        Err(ChangePasswordError::SessionEnded) => Ok(page::see_own(&server, login::PATH, Vec::new())),
         Err(error) => {
             let page = Page::new(&server, &sent, "")?;
             let (message, field) = message(&error);

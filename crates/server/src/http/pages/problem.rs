@@ -1,17 +1,16 @@
 //! Whatever went wrong, as a page: what it was and what to do, by code.
 
-use askama::Template as _;
-
+use crate::config::Mount;
 use crate::http::clear_cookies;
 use crate::http::error::{Code, ErrorPage};
-use crate::ui::ProblemPage;
+use crate::ui::{self, ProblemPage};
 
 const ACCOUNT: (&str, &str) = ("/account", "Go to your account");
 const LOGIN: (&str, &str) = ("/login", "Sign in");
 
 /// The HTML of a refusal.
 #[must_use]
-pub fn render(error: &ErrorPage, request_id: &str) -> String {
+pub fn render(error: &ErrorPage, request_id: &str, mount: &Mount) -> String {
     let (title, detail, action) = words(error);
     let page = ProblemPage {
         status: error.status.as_u16(),
@@ -21,7 +20,7 @@ pub fn render(error: &ErrorPage, request_id: &str) -> String {
         action,
         request_id: request_id.to_owned(),
     };
-    page.render().unwrap_or_else(|_| title.to_owned())
+    ui::render(&page, mount.as_str()).unwrap_or_else(|_| title.to_owned())
 }
 
 fn words(error: &ErrorPage) -> (&str, &str, (&'static str, &'static str)) {
@@ -89,7 +88,7 @@ mod tests {
         for code in Code::ALL {
             let error =
                 ErrorPage { status: code.status(), code: *code, detail: "<script>alert(1)</script>".into() };
-            let html = render(&error, "<script>alert(2)</script>");
+            let html = render(&error, "<script>alert(2)</script>", &Mount::default());
             assert!(html.starts_with("<!doctype html>"), "{code}");
             assert!(html.contains(&format!("{} {code}", code.status().as_u16())), "{code}");
             assert!(!html.contains("<script"), "{code}");

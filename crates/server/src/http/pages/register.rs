@@ -74,11 +74,9 @@ pub(super) async fn post(
     };
     let Ok(grant) = server.app().login(&visitor, login).await else {
         // The account is there; only the server is too busy to sign it in as well.
-        return Ok(page::see_other(login::PATH, Vec::new()));
+        return Ok(page::see_own(&server, login::PATH, Vec::new()));
     };
-    let welcome = account::done(Notice::Registered);
-    let to = page.destination().unwrap_or(&welcome);
-    Ok(page::see_other(to, answer::cookies(&server, &grant)?))
+    Ok(page.leave(&account::done(Notice::Registered), answer::cookies(&server, &grant)?))
 }
 
 fn view(
@@ -107,6 +105,7 @@ fn message(error: &RegisterError) -> (String, Option<&'static str>) {
         RegisterError::Taken => ("That user name is taken. Choose another one.".to_owned(), Some("username")),
         RegisterError::Email(why) => (words::email(*why), Some("email")),
         RegisterError::Password(why) => (words::password(*why), Some("password")),
+        RegisterError::Refused(reason) => (reason.clone(), None),
         RegisterError::Fault(fault) => (page::fault(fault), None),
     }
 }

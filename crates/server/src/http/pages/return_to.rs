@@ -20,6 +20,8 @@ pub struct ReturnTo {
 pub struct Rules<'a> {
     /// Our own origin, in every form it has.
     pub own: &'a [String],
+    /// Below which path of it our own pages are: the others are an application's around us.
+    pub mount: &'a str,
     /// `cookie.trusted_origins`
     pub trusted: &'a [String],
     /// `cookie.domain`, without the leading dot.
@@ -41,7 +43,7 @@ impl ReturnTo {
             return None;
         }
         if asked.starts_with('/') {
-            return local(asked);
+            return local(asked, rules.mount);
         }
         let url = Url::parse(asked).ok()?;
         if !matches!(url.scheme(), "https" | "http") {
@@ -54,7 +56,7 @@ impl ReturnTo {
             return None;
         }
         if rules.own.contains(&origin) {
-            return local(if rest.is_empty() { "/" } else { rest });
+            return local(if rest.is_empty() { "/" } else { rest }, rules.mount);
         }
         let under_domain = |domain| url.scheme() == "https" && is_under(url.host(), domain);
         let good = rules.trusted.contains(&origin) || rules.domain.is_some_and(under_domain);
@@ -80,15 +82,16 @@ impl ReturnTo {
     }
 }
 
-/// A path of our own, with query and fragment.
-fn local(asked: &str) -> Option<ReturnTo> {
+/// A path of our own origin, with query and fragment.
+fn local(asked: &str, mount: &str) -> Option<ReturnTo> {
     // Only the path matters: the origin that it is read against is any.
     let base = Url::parse("http://localhost").ok()?;
     let url = base.join(asked).ok()?;
     if url.origin() != base.origin() || !is_plain_path(asked) {
         return None;
     }
-    if NEVER.contains(&url.path().trim_end_matches('/')) {
+    let ours = url.path().trim_end_matches('/').strip_prefix(mount);
+    if ours.is_some_and(|path| NEVER.contains(&path)) {
         return None;
     }
     let location = url.as_str().strip_prefix("http://localhost")?;
@@ -156,9 +159,13 @@ mod tests {
     use super::*;
 
     fn parse(asked: &str) -> Option<(String, Option<String>)> {
+        parse_under(asked, "")
+    }
+
+    fn parse_under(asked: &str, mount: &str) -> Option<(String, Option<String>)> {
         let own = ["https://auth.example.com".to_owned()];
         let trusted = ["https://partner.test".to_owned(), "http://localhost:3000".to_owned()];
-        let rules = Rules { own: &own, trusted: &trusted, domain: Some("example.com") };
+        let rules = Rules { own: &own, mount, trusted: &trusted, domain: Some("example.com") };
         ReturnTo::parse(asked, rules).map(|to| (to.location, to.origin))
     }
 
@@ -179,6 +186,16 @@ mod tests {
             ("https://auth.example.com/a?b#c", "/a?b#c"),
         ] {
             assert_eq!(parse(asked), Some((location.to_owned(), None)), "{asked}");
+        }
+    }
+
+    #[test]
+    fn inside_an_application_its_own_paths_are_good_and_only_our_doors_are_not() {
+        for good in ["/", "/login", "/idea", "/id/account", "https://auth.example.com/hello?a=b"] {
+            assert!(parse_under(good, "/id").is_some(), "{good}");
+        }
+        for door in ["/id", "/id/", "/id/login", "/id/logout?x", "https://auth.example.com/id/register"] {
+            assert_eq!(parse_under(door, "/id"), None, "{door}");
         }
     }
 
@@ -315,7 +332,8 @@ mod tests {
 
     #[test]
     fn without_a_domain_only_trusted_origins_are_others() {
-        let rules = Rules { own: &["http://localhost:8080".to_owned()], trusted: &[], domain: None };
+        let rules =
+            Rules { own: &["http://localhost:8080".to_owned()], mount: "", trusted: &[], domain: None };
         for asked in ["https://wiki.example.com/", "https://localhost:8080/x", "http://localhost/x"] {
             assert_eq!(ReturnTo::parse(asked, rules), None, "{asked}");
         }
@@ -324,7 +342,8 @@ mod tests {
 
     #[test]
     fn people_are_told_the_host() {
-        let rules = Rules { own: &[], trusted: &["http://localhost:3000".to_owned()], domain: None };
+        let rules =
+            Rules { own: &[], mount: "", trusted: &["http://localhost:3000".to_owned()], domain: None };
         let to = ReturnTo::parse("http://localhost:3000/a", rules).unwrap();
         assert_eq!((to.host(), to.origin()), (Some("localhost:3000"), Some("http://localhost:3000")));
         assert_eq!(ReturnTo::parse("/a", rules).unwrap().host(), None);

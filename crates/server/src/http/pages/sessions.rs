@@ -28,17 +28,17 @@ pub(super) async fn post(
 ) -> Result<Response, PageError> {
     let sent = server.site().cookies.read_or_clear(&headers, "/account/sessions")?;
     let Some(SignedIn { session, user }) = here::by_session_cookie(&server, &sent).await? else {
-        return Ok(page::see_other(login::PATH, Vec::new()));
+        return Ok(page::see_own(&server, login::PATH, Vec::new()));
     };
     if fields.session == "others" {
         server.app().end_sessions(&visitor, &user, Some(session.id)).await?;
-        return Ok(page::see_other(&account::done(Notice::OthersEnded), Vec::new()));
+        return Ok(page::see_own(&server, &account::done(Notice::OthersEnded), Vec::new()));
     }
     let id: SessionId = fields.session.parse().map_err(|_| Code::InvalidRequest)?;
     // One that is over already, or was never theirs, is not signed in: what was asked for.
     server.app().end_session(&visitor, user.id, id, Action::SessionRevoked).await?;
     if id == session.id {
-        return Ok(page::see_other(logout::PATH, server.site().cookies.clear().collect()));
+        return Ok(page::see_own(&server, logout::PATH, server.site().cookies.clear().collect()));
     }
-    Ok(page::see_other(&account::done(Notice::SessionEnded), Vec::new()))
+    Ok(page::see_own(&server, &account::done(Notice::SessionEnded), Vec::new()))
 }
