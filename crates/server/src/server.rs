@@ -53,7 +53,6 @@ impl Server {
     }
 
     /// The same with what an application around it adds: a path to be nested under, hooks.
-    #[must_use]
     pub fn builder(config: Config, public_url: Origin) -> Builder {
         Builder { config, public_url, under: String::new(), edge: Edge::system(), hooks: Hooks::default() }
     }

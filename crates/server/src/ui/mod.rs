@@ -7,6 +7,7 @@
 mod account;
 pub mod assets;
 mod device;
+#[expect(unreachable_pub, reason = "what the macro adds is public")]
 mod filters;
 mod form;
 mod login;

@@ -68,9 +68,9 @@ fn every_page_renders_and_keeps_the_house_rules() {
 #[test]
 fn every_link_of_a_nested_server_is_below_its_path() {
     for (name, html) in samples("/id") {
-        let links: Vec<&str> = ["href", "action", "src"]
+        let links: Vec<&str> = [" href=\"", " action=\"", " src=\""]
             .iter()
-            .flat_map(|attribute| html.split(&format!(" {attribute}=\"")).skip(1))
+            .flat_map(|attribute| html.split(attribute).skip(1))
             .filter(|link| link.starts_with('/'))
             .map(|link| link.split('"').next().unwrap_or_default())
             .collect();

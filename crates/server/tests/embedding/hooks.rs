@@ -62,7 +62,15 @@ async fn before_registration_may_refuse_with_a_reason() {
 
     // On the page, for a person.
     let page = site.get("/id/register").header("host", "127.0.0.1:8080").send().await;
-    let token = page.text().split("name=\"form_token\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let token = page
+        .text()
+        .split("name=\"form_token\" value=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
     let form = format!("username=eve&password=a+long+enough+passphrase&form_token={token}");
     let posted = site.ask(http::Method::POST, "/id/register").header("cookie", &page.cookie_header());
     let posted = posted.header("content-type", "application/x-www-form-urlencoded").body(form).send().await;
@@ -94,7 +102,8 @@ async fn before_token_adds_claims_to_every_token_over_those_of_the_record() {
     let renewed = site.post("/id/auth/refresh", &shown).send().await.tokens();
     assert_eq!(claims(&renewed.access)["plan"], "ada pays");
     let change = json!({"current_password": PASSWORD, "new_password": "another long passphrase"});
-    let changed = site.post("/id/auth/password/change", &change).bearer(&renewed.access).send().await.tokens();
+    let changed =
+        site.post("/id/auth/password/change", &change).bearer(&renewed.access).send().await.tokens();
     assert_eq!(claims(&changed.access)["plan"], "ada pays");
     // They are of the token, not of the record.
     let me = site.get("/id/auth/me").bearer(&changed.access).send().await.json();
@@ -116,7 +125,8 @@ async fn a_hook_that_fails_or_says_what_it_may_not_is_no_token() {
     let say = |claims: Value| *answer.lock().unwrap() = serde_json::from_value(claims).ok();
     site.post("/id/auth/register", &credentials("ada")).send().await;
     let login = async || site.post("/id/auth/login", &credentials("ada")).send().await;
-    let sessions = async || site.server.app().store.sessions(None, site.server.app().now(), 10).await.unwrap().len();
+    let sessions =
+        async || site.server.app().store.sessions(None, site.server.app().now(), 10).await.unwrap().len();
 
     let failed = login().await;
     assert_eq!((failed.status, failed.code().as_str()), (503, "unavailable"));
@@ -179,11 +189,16 @@ async fn after_login_logout_and_theft_the_application_is_told_and_cannot_spoil_i
     let next = async || until(|| told.lock().unwrap().pop()).await;
     let registered = site.post("/id/auth/register", &credentials("ada")).send().await.json();
     let user = registered["user"]["id"].as_str().unwrap().to_owned();
-    let login = async || site.post("/id/auth/login", &credentials("ada")).header("user-agent", "tests").send().await.tokens();
+    let login = async || {
+        site.post("/id/auth/login", &credentials("ada")).header("user-agent", "tests").send().await.tokens()
+    };
 
     let first = login().await;
     let Told::In(login_told) = next().await else { panic!() };
-    assert_eq!((login_told.user.to_string(), login_told.session.to_string()), (user.clone(), first.session.clone()));
+    assert_eq!(
+        (login_told.user.to_string(), login_told.session.to_string()),
+        (user.clone(), first.session.clone())
+    );
     assert_eq!((login_told.username.as_str(), login_told.user_agent.as_str()), ("ada", "tests"));
 
     let out = site.ask(http::Method::POST, "/id/auth/logout").bearer(&first.access).send().await;

@@ -46,7 +46,10 @@ async fn the_eight_steps_below_a_path() {
     assert_eq!((refused.status, refused.header("location")), (401, Some("http://127.0.0.1:8080/id/login")));
 
     let list = site.get("/id/auth/status/0").send().await;
-    assert_eq!((list.status, &super::support::part(&list.text(), 1)["sub"]), (200, &claims["status"]["status_list"]["uri"]));
+    assert_eq!(
+        (list.status, &super::support::part(&list.text(), 1)["sub"]),
+        (200, &claims["status"]["status_list"]["uri"])
+    );
     assert_eq!(site.ask(Method::POST, "/id/auth/logout").bearer(&renewed.access).send().await.status, 204);
     let feed = site.get("/id/auth/revocations").send().await.json();
     assert_eq!(feed["entries"][0]["uri"], "http://127.0.0.1:8080/id/auth/status/0");
@@ -182,7 +185,10 @@ async fn pages_below_a_path_lead_to_each_other_and_back_to_the_application() {
         let changed = [("current_password", PASSWORD), ("new_password", "another long passphrase")];
         let to = browser.post("/id/account", "/id/account/password", &changed).await;
         assert_eq!(to, "/id/account?done=password-changed");
-        assert_eq!(browser.post("/id/logout", "/id/logout", &[("return_to", "/hello?a=b")]).await, "/hello?a=b");
+        assert_eq!(
+            browser.post("/id/logout", "/id/logout", &[("return_to", "/hello?a=b")]).await,
+            "/hello?a=b"
+        );
         assert!(browser.jar.keys().all(|name| name.ends_with("_form") || name.ends_with("_device")));
 
         // Back to the application's page of the same name as one of ours, and never to our own door.
@@ -209,7 +215,8 @@ async fn a76_the_guards_hold_below_a_path() {
     let login = || site.post("/id/auth/login", &credentials("ada"));
     let foreign = login().header("origin", "https://evil.example").send().await;
     assert_eq!((foreign.status, foreign.code().as_str()), (403, "csrf"));
-    let foreign = site.ask(Method::POST, "/id/logout").header("sec-fetch-site", "cross-site").header(FORM.0, FORM.1);
+    let foreign =
+        site.ask(Method::POST, "/id/logout").header("sec-fetch-site", "cross-site").header(FORM.0, FORM.1);
     assert_eq!(foreign.send().await.status, 403);
 
     let renamed = site.get("/id/login?return_to=/hello").header("host", "localhost:8080").send().await;
@@ -217,11 +224,16 @@ async fn a76_the_guards_hold_below_a_path() {
     assert_eq!((renamed.status, renamed.header("location")), (307, to));
 
     // Two cookies of one name are cleared wherever either part of the path can have got them from.
-    let twice = site.get("/id/login").header("host", "127.0.0.1:8080").header("cookie", "jwt=a; jwt=b").send().await;
+    let twice =
+        site.get("/id/login").header("host", "127.0.0.1:8080").header("cookie", "jwt=a; jwt=b").send().await;
     assert_eq!(twice.status, 400);
     for path in ["/", "/id", "/id/", "/id/login"] {
         let cleared = format!("jwt=; Path={path}; Max-Age=0;");
-        assert!(twice.cookies().iter().any(|cookie| cookie.starts_with(&cleared)), "{path}: {:?}", twice.cookies());
+        assert!(
+            twice.cookies().iter().any(|cookie| cookie.starts_with(&cleared)),
+            "{path}: {:?}",
+            twice.cookies()
+        );
     }
 }
 
