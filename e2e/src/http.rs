@@ -81,6 +81,12 @@ impl Client {
         Self { address: address.to_owned(), trust, cookies: Vec::new(), canaries, limit: ANSWER_LIMIT }
     }
 
+    /// A client of another program than the server under test: what passes through it is no secret of anybody's.
+    #[must_use]
+    pub fn to(url: &str) -> Self {
+        Self::new(url, None, Canaries::default())
+    }
+
     /// Waits for as long for a byte, not ten seconds: where a test keeps the machine itself busy.
     pub fn wait_for(&mut self, limit: Duration) {
         self.limit = limit;

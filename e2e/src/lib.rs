@@ -33,7 +33,7 @@ mod server;
 mod tls;
 
 pub use http::{Client, Cookie, Lost, Request, Response, Wire};
-pub use program::jotgate;
+pub use program::{jotgate, root};
 pub use server::{Options, Server};
 
 use base64::Engine as _;

@@ -19,7 +19,8 @@ pub(crate) fn binary() -> &'static Path {
 }
 
 /// The root of the repository.
-pub(crate) fn root() -> &'static Path {
+#[must_use]
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("e2e/ lies in the root")
 }
 

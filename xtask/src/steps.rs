@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// minutes on two idle cores; a busy machine must not fail for it.
 const WHOLE_LIMIT: Duration = minutes(80);
 
+/// Resource servers in several languages, whose packages the tests need.
+const EXAMPLES: &str = "examples/resource-servers";
+
 pub(crate) struct Step {
     pub name: &'static str,
     pub about: &'static str,
@@ -246,6 +249,10 @@ fn e2e(check: &mut Check) -> Outcome {
         machine.debian("node", &["nodejs"], "drives the browser, and verifies tokens").map(drop),
         machine.npm("e2e/browser", "target/e2e/browser"),
         machine.npm("e2e/jose", "target/e2e/jose"),
+        machine.npm(&format!("{EXAMPLES}/node"), "target/e2e/resource-servers/node"),
+        machine.pip(&format!("{EXAMPLES}/python/requirements.txt"), "target/e2e/resource-servers/python"),
+        machine.go(&format!("{EXAMPLES}/go"), "target/e2e/resource-servers/go"),
+        machine.maven(&format!("{EXAMPLES}/java"), "target/e2e/maven"),
         machine.postgres(),
     ]);
     test_release(check, &["--lib", "--test", "end_to_end"])

@@ -138,6 +138,51 @@ impl Machine {
         std::fs::write(&mark, wanted).map_err(|error| format!("{}: {error}", mark.display()))
     }
 
+    /// The Go modules that `source/go.sum` names, below `target`. The toolchain itself is not installed: Debian's is
+    /// too old for them.
+    pub(crate) fn go(&self, source: &str, target: &str) -> Result<(), String> {
+        let how = format!("the Go modules of {source} are missing in {target}");
+        self.once(&format!("{source}/go.sum"), target, "go", &how, |folder| {
+            let mut command = Command::new("env");
+            command.arg(format!("GOMODCACHE={}", folder.join("mod").display()));
+            command.args(["go", "mod", "download"]).current_dir(source);
+            command
+        })
+    }
+
+    /// What Maven needs to build `source`, in the repository `target`: it is built once, in a copy there.
+    pub(crate) fn maven(&self, source: &str, target: &str) -> Result<(), String> {
+        let how = format!("the Maven packages of {source} are missing in {target}");
+        self.once(&format!("{source}/pom.xml"), target, "mvn", &how, |folder| {
+            let mut command = Command::new("mvn");
+            command.args(["-q", "-B", "-f", source, "package"]);
+            command.arg(format!("-Dmaven.repo.local={}", folder.display()));
+            // Nothing is left in the source.
+            command.arg(format!("-DbuildDirectory={}", folder.join("build").display()));
+            command
+        })
+    }
+
+    /// Installs below `target` with a tool that has to be there, unless `list` is what was installed last.
+    fn once(
+        &self,
+        list: &str,
+        target: &str,
+        tool: &str,
+        how: &str,
+        command: impl FnOnce(&Path) -> Command,
+    ) -> Result<(), String> {
+        let wanted = std::fs::read(list).map_err(|error| format!("{list}: {error}"))?;
+        let mark = Path::new(target).join("installed-list");
+        if std::fs::read(&mark).is_ok_and(|installed| installed == wanted) {
+            return Ok(());
+        }
+        on_path(tool).ok_or_else(|| format!("{how}: there is no {tool}"))?;
+        let folder = std::path::absolute(target).map_err(|error| format!("{target}: {error}"))?;
+        self.install(how, &mut command(&folder))?;
+        std::fs::write(&mark, wanted).map_err(|error| format!("{}: {error}", mark.display()))
+    }
+
     /// Runs one installing command, saying what and why.
     fn install(&self, how: &str, command: &mut Command) -> Result<(), String> {
         if !self.may_install {

@@ -7,6 +7,7 @@ mod faults;
 mod first_login;
 mod followers;
 mod judge;
+mod languages;
 mod moving;
 mod nodes;
 mod pages;

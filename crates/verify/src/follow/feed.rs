@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
@@ -128,7 +129,8 @@ async fn round(
     match stream(one, feed, cursor).await {
         End::Reset => {
             *cursor = None;
-            Ok(Duration::ZERO)
+            // Who says it again and again is not asked as fast as it answers.
+            Ok(FIRST_WAIT)
         }
         End::Broken(failure) => {
             one.verifier.counters().feed_failures.add();
@@ -265,7 +267,11 @@ impl Entry {
 }
 
 /// A clock that is ahead buys no freshness, and makes nothing be forgotten before its time: the slower one counts.
+/// Heard again, an instant is no news: a node that lost its database says the same for ever, be its clock ahead or not.
 fn heard(one: &Followed, as_of: u64) {
+    if one.told.swap(as_of, Ordering::AcqRel) == as_of {
+        return;
+    }
     let as_of = as_of.min(now());
     one.verifier.heard(as_of);
     one.verifier.forget_expired(as_of);
@@ -355,5 +361,18 @@ mod tests {
         heard(&one, now + 1_000_000);
         assert!(!set.contains("u", 1) && set.contains("v", 1));
         assert!(one.verifier.freshness().revocations_as_of.is_some_and(|at| at <= now + 60));
+    }
+
+    #[test]
+    fn an_instant_heard_again_is_no_news() {
+        let one = Followed::new(super::super::Issuer::new("https://login.example", "a")).unwrap();
+        let tomorrow = now() + 86_400;
+        heard(&one, tomorrow);
+        let first = one.verifier.freshness();
+        std::thread::sleep(Duration::from_millis(1_100));
+        heard(&one, tomorrow);
+        assert_eq!(one.verifier.freshness(), first, "an hour ahead, it must not pass for fresh");
+        heard(&one, tomorrow + 1);
+        assert_ne!(one.verifier.freshness(), first);
     }
 }

@@ -13,6 +13,7 @@ mod keys;
 mod lists;
 mod sse;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ struct Followed {
     endpoints: ArcSwapOption<Endpoints>,
     keys: Keys,
     trouble: Mutex<Option<Failure>>,
+    /// The last instant that the feed named as that up to which it knows all.
+    told: AtomicU64,
 }
 
 impl Drop for Inner {
@@ -155,6 +158,7 @@ impl Followed {
             endpoints: ArcSwapOption::empty(),
             keys: Keys::default(),
             trouble: Mutex::default(),
+            told: AtomicU64::new(0),
         })
     }
 
