@@ -261,6 +261,13 @@ pub fn end_session(user: &User, session: SessionId, action: Action, by: &By) -> 
     vec![Change::EndSession(session), Change::Audit(event(user, by, action, Some(session), String::new()))]
 }
 
+/// Revokes the access tokens of a session that goes on, for the client that has them.
+#[must_use]
+pub fn revoke_tokens(user: &User, session: SessionId, client_id: &str, by: &By) -> Vec<Change> {
+    let event = event(user, by, Action::TokenRevoked, Some(session), format!("by {client_id}"));
+    vec![Change::RevokeTokens(session), Change::Audit(event)]
+}
+
 /// Ends all sessions of a user but for `except`.
 #[must_use]
 pub fn end_sessions(user: &User, except: Option<SessionId>, action: Action, by: &By) -> Vec<Change> {
@@ -471,6 +478,8 @@ mod tests {
         assert_eq!(expect, [Expect::User(user().id, 7)]);
         let ended = end_session(&user(), session().id, Action::LoggedOut, &by());
         assert_eq!(words(&ended), ["end session", "audit session.logged_out"]);
+        let revoked = revoke_tokens(&user(), session().id, "app", &by());
+        assert_eq!(words(&revoked), ["revoke tokens of a session", "audit token.revoked by app"]);
         let all = end_sessions(&user(), None, Action::LoggedOut, &by());
         assert_eq!(words(&all), ["end all sessions", "audit session.logged_out all"]);
         let others = end_sessions(&user(), Some(session().id), Action::SessionRevoked, &by());

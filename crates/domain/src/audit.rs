@@ -24,6 +24,10 @@ pub enum Action {
     SessionRevoked,
     /// The oldest session ended because the user had `session.max_per_user`.
     SessionDisplaced,
+    /// The access tokens of a session, by a client (RFC 7009); the session goes on.
+    TokenRevoked,
+    ClientCreated,
+    ClientDeleted,
     PasswordChanged,
     RefreshReused,
     /// The answer to a refresh was lost and a sibling was minted.
@@ -57,6 +61,9 @@ impl Action {
         (Self::LoggedOut, "session.logged_out"),
         (Self::SessionRevoked, "session.revoked"),
         (Self::SessionDisplaced, "session.displaced"),
+        (Self::TokenRevoked, "token.revoked"),
+        (Self::ClientCreated, "client.created"),
+        (Self::ClientDeleted, "client.deleted"),
         (Self::PasswordChanged, "password.changed"),
         (Self::RefreshReused, "refresh.reused"),
         (Self::RefreshSibling, "refresh.sibling"),
@@ -101,17 +108,20 @@ impl Action {
             | Self::LoggedOut
             | Self::SessionRevoked
             | Self::SessionDisplaced
+            | Self::ClientDeleted
             | Self::PasswordChanged
             | Self::RefreshReused => Revokes::Sessions,
             Self::RoleRevoked
             | Self::RoleReduced
             | Self::UserChanged
+            | Self::TokenRevoked
             | Self::KeyRevoked
             | Self::DatabaseRestored => Revokes::Tokens,
             Self::UserRegistered
             | Self::UserCreated
             | Self::UserImported
             | Self::UserEnabled
+            | Self::ClientCreated
             | Self::RoleGranted
             | Self::LoginSucceeded
             | Self::LoginFailed

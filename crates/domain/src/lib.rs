@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod client;
 pub mod config;
 pub mod id;
 pub mod key;
@@ -26,6 +27,7 @@ pub mod time;
 pub mod token;
 pub mod user;
 
+pub use client::{Client, ClientId};
 pub use id::{SessionId, UserId};
 pub use session::Session;
 pub use store::{Change, Expect, Store, StoreError};

@@ -76,8 +76,11 @@ pub(crate) fn words(changes: &[Change]) -> Vec<String> {
             Change::EndSessionsOf { except, .. } => {
                 format!("end {}", if except.is_some() { "other sessions" } else { "all sessions" })
             }
+            Change::RevokeTokens(_) => "revoke tokens of a session".to_owned(),
             Change::RevokeTokensOf(_) => "revoke tokens".to_owned(),
             Change::RenewSession(_) => "renew session".to_owned(),
+            Change::CreateClient(client) => format!("create client {}", client.id),
+            Change::DeleteClient(id) => format!("delete client {id}"),
             Change::ClearThrottle(key) => format!("clear throttle {}", key[0]),
             Change::Audit(event) => {
                 format!("audit {} {}", event.action.name(), event.detail).trim().to_owned()

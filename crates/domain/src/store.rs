@@ -12,6 +12,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::audit::{self, Event};
+use crate::client::{Client, ClientId};
 use crate::key::StoredKey;
 use crate::name::Canonical;
 use crate::session::Session;
@@ -57,6 +58,10 @@ pub enum Change {
     RevokeTokensOf(UserId),
     /// Gives the session new refresh and status state (password changed in it): all its earlier tokens die.
     RenewSession(Session),
+    /// [`StoreError::Taken`] where the id exists.
+    CreateClient(Client),
+    /// The client; the sessions that were granted to it end.
+    DeleteClient(ClientId),
     /// Forgets what a throttle counted (the login succeeded).
     ClearThrottle(BucketKey),
     PutKey(StoredKey),
@@ -83,6 +88,8 @@ pub enum Expect {
     User(UserId, i64),
     /// The session is there.
     Session(SessionId),
+    /// The client is there.
+    Client(ClientId),
     /// The setting has this value (none: it is not set), and no other writer changes it before these changes
     /// are committed: on PostgreSQL the row is locked, or inserted with a unique key, before it is compared.
     Setting { name: String, value: Option<String> },
@@ -175,7 +182,8 @@ pub struct AuditPage {
 pub enum StoreError {
     /// An [`Expect`] no longer holds: read and decide again.
     Conflict,
-    /// The name or address of [`Change::CreateUser`]/[`Change::UpdateUser`] belongs to another user.
+    /// The name or address of [`Change::CreateUser`]/[`Change::UpdateUser`] belongs to another user, the id of
+    /// [`Change::CreateClient`] to another client.
     Taken(Unique),
     /// The database cannot be reached, is full or failed; nothing was acknowledged. For the log only.
     Unavailable(String),
@@ -188,6 +196,7 @@ pub enum StoreError {
 pub enum Unique {
     Username,
     Email,
+    ClientId,
 }
 
 impl fmt::Display for StoreError {
@@ -196,6 +205,7 @@ impl fmt::Display for StoreError {
             Self::Conflict => f.write_str("the row changed meanwhile"),
             Self::Taken(Unique::Username) => f.write_str("the user name is taken"),
             Self::Taken(Unique::Email) => f.write_str("the e-mail address is taken"),
+            Self::Taken(Unique::ClientId) => f.write_str("the client id is taken"),
             Self::Unavailable(why) => write!(f, "database unavailable: {why}"),
             Self::Corrupt(what) => write!(f, "database corrupt: {what}"),
         }
@@ -238,6 +248,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<Session>, StoreError>;
+
+    async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError>;
+
+    /// Clients in order of id, after `after`.
+    async fn clients(&self, after: Option<ClientId>, limit: u32) -> Result<Vec<Client>, StoreError>;
 
     /// Every key that has not been deleted.
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError>;

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use http::Method;
+use jotgate::app::{NewClient, Operator};
+use jotgate::edge::Edge;
 use jotgate::http::openapi::document;
 use serde_json::{Value, json};
 use support::{Answer, PASSWORD, Site};
@@ -211,6 +213,40 @@ async fn answers_have_the_form_that_is_described() {
         &site.ask(Method::POST, "/auth/logout").bearer(&tokens.access).send().await,
     );
     fits("post", "/auth/logout", 401, &site.ask(Method::POST, "/auth/logout").send().await);
+
+    let form = |path: &str, body: &str| {
+        let ask = site.ask(Method::POST, path).header("content-type", "application/x-www-form-urlencoded");
+        ask.body(body.to_owned())
+    };
+    let operator = Operator::with_store(
+        site.config.clone(),
+        Edge::new(site.clock.clone()),
+        std::sync::Arc::clone(&site.server.app().store),
+    );
+    let api = NewClient {
+        name: "api".to_owned(),
+        id: Some("api".to_owned()),
+        public: false,
+        audiences: vec!["http://127.0.0.1:8080".to_owned()],
+    };
+    let secret = operator.add_client(&api).await.unwrap().1.unwrap();
+    let token = site.post("/auth/login", &json!({"username": "ada", "password": "another long passphrase"}));
+    let token = token.send().await.tokens().access;
+    let asked = format!("client_id=api&client_secret={}&token=", secret.expose());
+    fits(
+        "post",
+        "/oauth/introspect",
+        200,
+        &form("/oauth/introspect", &format!("{asked}{token}")).send().await,
+    );
+    fits("post", "/oauth/introspect", 200, &form("/oauth/introspect", &format!("{asked}x")).send().await);
+    for path in ["/oauth/introspect", "/oauth/revoke"] {
+        fits("post", path, 400, &form(path, &asked).send().await);
+        fits("post", path, 401, &form(path, "token=x").send().await);
+    }
+    fits("post", "/oauth/revoke", 400, &form("/oauth/revoke", &format!("{asked}{token}")).send().await);
+    let own = format!("client_id=jotgate&token={token}");
+    fits("post", "/oauth/revoke", 200, &form("/oauth/revoke", &own).send().await);
 
     fits("get", "/auth/revocations", 200, &site.get("/auth/revocations").send().await);
     for path in [

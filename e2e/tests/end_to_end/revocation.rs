@@ -153,6 +153,18 @@ const TRIGGERS: &[Trigger] = &[
         pull: |case| case.command(&["user", "delete", "--yes", &case.user.clone()]),
     },
     Trigger {
+        name: "access token revoked by its client",
+        actions: &[Action::TokenRevoked],
+        session: Session::GoesOn,
+        pull: |case| case.revoke("access_token"),
+    },
+    Trigger {
+        name: "refresh token revoked by its client",
+        actions: &[Action::SessionRevoked],
+        session: Session::Ends,
+        pull: |case| case.revoke("refresh_token"),
+    },
+    Trigger {
         name: "role removed",
         actions: &[Action::RoleRevoked],
         session: Session::GoesOn,
@@ -194,17 +206,27 @@ const TRIGGERS: &[Trigger] = &[
 ];
 
 /// Who judges a token.
-const PLACES: [&str; 7] =
-    ["Bearer", "cookie", "`/auth/me`", "`/auth/verify`", "refresh", "follows the feed", "polls the list"];
+const PLACES: [&str; 8] = [
+    "Bearer",
+    "cookie",
+    "`/auth/me`",
+    "`/auth/verify`",
+    "refresh",
+    "introspection",
+    "follows the feed",
+    "polls the list",
+];
 /// The place of refresh among them, and of whoever only polls.
 const REFRESH: usize = 4;
-const POLLS: usize = 6;
+const POLLS: usize = 7;
 
 #[test]
 fn every_trigger_is_a_row() {
     for (action, name) in Action::ALL {
         let rows = TRIGGERS.iter().filter(|trigger| trigger.actions.contains(action)).count();
-        let expected = action.revokes() != Revokes::Nothing;
+        // No session is granted to a client yet. That those end with it is tested where one can be made
+        // (`a98_a_deleted_client_is_nobody_and_its_sessions_end`).
+        let expected = action.revokes() != Revokes::Nothing && *action != Action::ClientDeleted;
         assert_eq!(rows > 0, expected, "{name}: what revokes has a row in TRIGGERS, and nothing else");
     }
 }
@@ -315,6 +337,8 @@ struct Case<'a> {
     tokens: Value,
     /// The last answer with tokens.
     newest: Value,
+    /// Id and secret of a resource server.
+    introspector: (String, String),
 }
 
 impl<'a> Case<'a> {
@@ -325,7 +349,8 @@ impl<'a> Case<'a> {
         let claimed = server.command(["user", "set-claim", &user, "plan=\"full\""]);
         assert!(claimed.status.success(), "{}", String::from_utf8_lossy(&claimed.stderr));
         let client = server.client();
-        let mut case = Self { server, client, user, tokens: Value::Null, newest: Value::Null };
+        let introspector = introspector(server);
+        let mut case = Self { server, client, user, tokens: Value::Null, newest: Value::Null, introspector };
         case.tokens = case.login();
         case
     }
@@ -381,6 +406,23 @@ impl<'a> Case<'a> {
         assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
+    /// As the client that has the token.
+    fn revoke(&mut self, kind: &str) {
+        let token = self.tokens[kind].as_str().unwrap();
+        self.client
+            .post("/oauth/revoke")
+            .form(&[("client_id", "jotgate"), ("token", token)])
+            .send()
+            .expect(200);
+    }
+
+    /// As a resource server is told.
+    fn is_active(&mut self, access: &str) -> bool {
+        let (id, secret) = &self.introspector;
+        let form = [("client_id", id.as_str()), ("client_secret", secret), ("token", access)];
+        self.client.post("/oauth/introspect").form(&form).send().is(200).json()["active"] == true
+    }
+
     /// Those of `places` that refuse this session's tokens now.
     fn refused_by(
         &mut self,
@@ -404,7 +446,8 @@ impl<'a> Case<'a> {
                         // A token that was renewed by this question is the one to ask about.
                         return refused;
                     }
-                    5 => return follower.refuses(&access),
+                    5 => return !self.is_active(&access),
+                    6 => return follower.refuses(&access),
                     _ => return poller.refuses(&access),
                 };
                 let response = self.client.get(target).header(name, &value).send();
@@ -413,6 +456,15 @@ impl<'a> Case<'a> {
             })
             .collect()
     }
+}
+
+/// A new client that may introspect what this server issues.
+fn introspector(server: &Server) -> (String, String) {
+    let added = server.command(["client", "add", "resource server", "--audience", server.url(), "--json"]);
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let added: Value = serde_json::from_slice(&added.stdout).unwrap();
+    let text = |name: &str| added[name].as_str().unwrap().to_owned();
+    (text("client_id"), text("client_secret"))
 }
 
 fn config(editor: &[&str]) -> String {

@@ -3,8 +3,10 @@
 
 mod addresses;
 pub mod backup;
+mod clients;
 pub mod feed;
 mod grant;
+mod introspect;
 mod jobs;
 mod keys;
 mod login;
@@ -15,6 +17,7 @@ mod operator;
 mod password;
 mod refresh;
 mod register;
+mod revoke;
 mod roles;
 mod sessions;
 mod status_list;
@@ -31,14 +34,17 @@ use jotgate_domain::{Session, Timestamp, User};
 use jotgate_verify::Verifier;
 use zeroize::Zeroizing;
 
+pub use clients::{Authenticated, ClientAuthError, ClientCredential};
 pub use grant::Grant;
+pub use introspect::Introspected;
 pub use keys::KeyRing;
 pub use login::{Delivery, LoginError, LoginForm};
 pub use open::{Embedding, OpenError, migrate, pending_migrations};
-pub use operator::{Done, NewUser, Operator, OperatorError};
+pub use operator::{Done, NewClient, NewUser, Operator, OperatorError};
 pub use password::ChangePasswordError;
 pub use refresh::{Holder, RefreshError};
 pub use register::{RegisterError, RegisterForm};
+pub use revoke::RevokeError;
 pub use status_list::StatusList;
 
 use crate::config::{Config, Mount, Origin};
@@ -77,6 +83,8 @@ pub struct App {
     status_lists: status_list::StatusLists,
     addresses: addresses::Addresses,
     mails: addresses::Addresses,
+    /// Failed authentications of OAuth clients, by address.
+    client_failures: addresses::Addresses,
     past_cookie_domains: Vec<String>,
     buckets: BucketKeys,
     counts: metrics::Counts,

@@ -172,6 +172,7 @@ impl App {
             status_lists: StatusLists::default(),
             addresses: Addresses::new(Limit::ADDRESS),
             mails: Addresses::new(Limit::MAIL),
+            client_failures: Addresses::new(Limit::ADDRESS),
             buckets: BucketKeys::new(&master.derive(Purpose::Throttle)),
             counts: Counts::default(),
             database,

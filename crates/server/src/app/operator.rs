@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use jotgate_domain::account::{self, AccountError, By, Edited};
 use jotgate_domain::audit::{Action, Actor, Entry, Event};
+use jotgate_domain::client::{self, Client, ClientError, ClientId, ClientSecret, Proof};
 use jotgate_domain::key::{self, KeyChange, KeyError, State, StoredKey};
 use jotgate_domain::name::{Canonical, Email, NameError, RoleName, Username};
 use jotgate_domain::password::PasswordError;
@@ -48,6 +49,17 @@ pub struct NewUser {
     pub roles: Vec<String>,
 }
 
+/// A client to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewClient {
+    pub name: String,
+    /// None: one is drawn.
+    pub id: Option<String>,
+    /// Whether it has no secret.
+    pub public: bool,
+    pub audiences: Vec<String>,
+}
+
 /// What an edit did.
 #[derive(Clone, Debug)]
 pub struct Done {
@@ -65,6 +77,8 @@ pub struct Done {
 pub enum OperatorError {
     NoSuchUser(String),
     NoSuchSession,
+    NoSuchClient(String),
+    Client(ClientError),
     Username(String, NameError),
     Email(String, NameError),
     Role(String),
@@ -83,6 +97,10 @@ impl fmt::Display for OperatorError {
         match self {
             Self::NoSuchUser(who) => write!(f, "there is no user {who:?}"),
             Self::NoSuchSession => f.write_str("there is no such session; it may have ended"),
+            Self::NoSuchClient(id) => {
+                write!(f, "there is no client {id:?}; `jotgate client list` lists them")
+            }
+            Self::Client(why) => why.fmt(f),
             Self::Username(name, why) => write!(f, "the user name {name:?} {why}"),
             Self::Email(email, why) => write!(f, "the e-mail address {email:?} {why}"),
             Self::Role(role) => {
@@ -92,6 +110,7 @@ impl fmt::Display for OperatorError {
             Self::Hash(why) => write!(f, "the password hash is {why}"),
             Self::Taken(Unique::Username) => f.write_str("the user name is taken"),
             Self::Taken(Unique::Email) => f.write_str("the e-mail address belongs to another user"),
+            Self::Taken(Unique::ClientId) => f.write_str("the client id is taken"),
             Self::Account(why) => why.fmt(f),
             Self::Key(why) => f.write_str(why),
             Self::MasterKey(why) => why.fmt(f),
@@ -115,6 +134,8 @@ impl OperatorError {
         match self {
             Self::NoSuchUser(_) => "no_such_user",
             Self::NoSuchSession => "no_such_session",
+            Self::NoSuchClient(_) => "no_such_client",
+            Self::Client(why) => why.code(),
             Self::Username(..) => "invalid_username",
             Self::Email(..) => "invalid_email",
             Self::Role(_) => "invalid_role",
@@ -123,6 +144,7 @@ impl OperatorError {
             Self::Hash(PhcError::TooExpensive) => "hash_too_expensive",
             Self::Taken(Unique::Username) => "username_taken",
             Self::Taken(Unique::Email) => "email_taken",
+            Self::Taken(Unique::ClientId) => "client_id_taken",
             Self::Account(why) => why.code(),
             Self::Key(_) => "invalid_key",
             Self::MasterKey(_) => "master_key",
@@ -415,6 +437,55 @@ impl Operator {
         let changes = account::end_sessions(&user, None, Action::SessionRevoked, &self.by());
         let ended = self.store.apply(changes, Vec::new()).await?.ended;
         Ok(Done { user, changed: ended > 0, ended })
+    }
+
+    /// Makes an OAuth client. Its secret, if it has one, is nowhere else.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub async fn add_client(&self, new: &NewClient) -> Result<(Client, Option<ClientSecret>), OperatorError> {
+        let id = match &new.id {
+            Some(id) => ClientId::parse(id).map_err(OperatorError::Client)?,
+            None => ClientId::random(self.edge.random()?),
+        };
+        let secret = if new.public { None } else { Some(ClientSecret::new(&self.edge.random()?)) };
+        let proof = secret.as_ref().map_or(Proof::None, |secret| Proof::Secret(secret.hash()));
+        let by = self.by();
+        let made = Client::new(id, &new.name, proof, &new.audiences, by.at).map_err(OperatorError::Client)?;
+        created(self.store.apply(client::create(&made, &by), Vec::new()).await)?;
+        Ok((made, secret))
+    }
+
+    /// A client by its id.
+    ///
+    /// # Errors
+    /// [`OperatorError::NoSuchClient`], [`OperatorError::Fault`].
+    pub async fn client(&self, id: &str) -> Result<Client, OperatorError> {
+        let missing = || OperatorError::NoSuchClient(id.to_owned());
+        let parsed = ClientId::parse(id).map_err(|_| missing())?;
+        self.store.client(&parsed).await?.ok_or_else(missing)
+    }
+
+    /// Clients in order of their ids, after this one.
+    ///
+    /// # Errors
+    /// [`OperatorError::Fault`].
+    pub async fn clients(&self, after: Option<ClientId>, limit: u32) -> Result<Vec<Client>, OperatorError> {
+        Ok(self.store.clients(after, limit).await?)
+    }
+
+    /// Deletes a client; how many sessions that were granted to it ended.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub async fn delete_client(&self, id: &str) -> Result<(Client, u32), OperatorError> {
+        let found = self.client(id).await?;
+        let (changes, expect) = client::delete(&found, &self.by());
+        match self.store.apply(changes, expect).await {
+            Ok(applied) => Ok((found, applied.ended)),
+            Err(StoreError::Conflict) => Err(OperatorError::NoSuchClient(id.to_owned())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Every signing key with where in its life it is, newest first.

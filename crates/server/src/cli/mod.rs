@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod client;
 mod completions;
 mod config;
 mod demo;
@@ -63,6 +64,8 @@ enum Command {
     #[command(subcommand)]
     User(user::User),
     #[command(subcommand)]
+    Client(client::Client),
+    #[command(subcommand)]
     Session(session::Session),
     #[command(subcommand)]
     Key(key::Key),
@@ -115,6 +118,7 @@ impl Command {
             Self::Serve(command) => command.run(),
             Self::Demo(command) => command.run(),
             Self::User(command) => command.run(),
+            Self::Client(command) => command.run(),
             Self::Session(command) => command.run(),
             Self::Key(command) => command.run(),
             Self::Audit(command) => command.run(),

@@ -1,11 +1,13 @@
 //! Opening the installation for an operator's command, and what operators are shown of its records.
 
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
 use jotgate_domain::{Session, Timestamp, User};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::error::{Failure, failed};
-use super::output::rfc3339;
+use super::output::{clean, rfc3339};
 use super::settings::Settings;
 use crate::app::{Operator, OperatorError};
 use crate::edge::Edge;
@@ -27,9 +29,10 @@ pub(super) fn run<T>(
 impl From<OperatorError> for Failure {
     fn from(error: OperatorError) -> Self {
         match error {
-            OperatorError::Username(..) | OperatorError::Email(..) | OperatorError::Role(_) => {
-                Self::Usage(error.to_string())
-            }
+            OperatorError::Username(..)
+            | OperatorError::Email(..)
+            | OperatorError::Role(_)
+            | OperatorError::Client(_) => Self::Usage(error.to_string()),
             OperatorError::Account(why) if why.code() == "invalid_claim" => Self::Usage(error.to_string()),
             _ => failed(error),
         }
@@ -105,4 +108,16 @@ impl<'a> SessionJson<'a> {
 /// When the session ends if nobody uses it.
 pub(super) fn ends_at(session: &Session) -> Timestamp {
     session.idle_until.min(session.expires_at)
+}
+
+/// Asks whether what has this name may be deleted; without anybody to ask, that is wrong usage.
+pub(super) fn confirm_deletion(name: &str) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::Usage("there is no terminal to ask on: say --yes".to_owned()));
+    }
+    let mut err = std::io::stderr().lock();
+    let _ = write!(err, "Delete {} for good? Type yes: ", clean(name)).and_then(|()| err.flush());
+    let mut answer = String::new();
+    let _ = std::io::stdin().lock().read_line(&mut answer);
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::Failed("nothing was deleted".to_owned())) }
 }

@@ -298,6 +298,8 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Taken(Unique::Username) => Self::new(Code::UsernameTaken),
             StoreError::Taken(Unique::Email) => Self::new(Code::EmailTaken),
+            // Only an operator's command makes clients.
+            StoreError::Taken(Unique::ClientId) => Self::internal(error),
             // Decided anew several times without success: others write the same rows all the time.
             StoreError::Conflict => Self::new(Code::Busy).log(error),
             StoreError::Unavailable(_) => Self::new(Code::Unavailable).log(error).retry_after(RETRY_STORE),
@@ -461,6 +463,11 @@ impl OAuthError {
             };
         }
         self
+    }
+
+    #[must_use]
+    pub fn code(&self) -> OAuthCode {
+        self.code
     }
 
     /// The log half; never a secret.

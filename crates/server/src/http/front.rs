@@ -29,7 +29,7 @@ use tower::{Layer, Service};
 use super::body::{MediaType, media_type};
 use super::client::{Client, clean};
 use super::csrf::{self, Facts, Refused};
-use super::error::{ApiError, Code, ErrorPage, PageError};
+use super::error::{ApiError, Code, ErrorPage, OAuthError, PageError};
 use super::headers::{self, X_REQUEST_ID};
 use super::site::LOOPBACK;
 use super::{Site, Surface, bearer, clear_cookies, cors, form, log};
@@ -250,7 +250,11 @@ async fn admit_form(site: &Site, unproven: bool, request: Request) -> Result<Req
 }
 
 fn refusal(surface: Surface, error: ApiError) -> Response {
-    if surface.is_page() { PageError::from(error).into_response() } else { error.into_response() }
+    match surface {
+        Surface::Page => PageError::from(error).into_response(),
+        Surface::OAuth => OAuthError::from(error).into_response(),
+        _ => error.into_response(),
+    }
 }
 
 /// For the operator: most often `public_url` is not what the browser's address bar says.

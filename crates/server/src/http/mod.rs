@@ -22,6 +22,7 @@ mod login;
 mod logout;
 mod me;
 mod metrics;
+pub mod oauth;
 pub mod openapi;
 pub mod pages;
 mod password;

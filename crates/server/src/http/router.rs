@@ -6,8 +6,8 @@ use axum::Router;
 use axum::routing::{any, delete, get, post};
 
 use super::{
-    FrontLayer, clear_cookies, error, health, login, logout, me, metrics, openapi, pages, password, refresh,
-    register, revocations, sessions, verify, well_known,
+    FrontLayer, clear_cookies, error, health, login, logout, me, metrics, oauth, openapi, pages, password,
+    refresh, register, revocations, sessions, verify, well_known,
 };
 use crate::serve::Lifecycle;
 use crate::server::Server;
@@ -79,6 +79,8 @@ fn bare(server: &Server) -> Router {
         .route("/auth/revocations", get(revocations::feed))
         .route("/auth/status", get(revocations::lists))
         .route("/auth/status/{list}", get(revocations::status))
+        .route("/oauth/introspect", post(oauth::introspect::post))
+        .route("/oauth/revoke", post(oauth::revoke::post))
         .route("/.well-known/jwks.json", get(well_known::jwks))
         .route("/.well-known/openid-configuration", get(well_known::metadata))
         .route("/.well-known/oauth-authorization-server", get(well_known::metadata))

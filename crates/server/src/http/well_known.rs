@@ -54,6 +54,10 @@ fn document(server: &Server) -> Value {
         // No grant is offered to OAuth clients: an absent member would mean some (RFC 8414 §2).
         "response_types_supported": [],
         "grant_types_supported": [],
+        "introspection_endpoint": format!("{issuer}/oauth/introspect"),
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "revocation_endpoint": format!("{issuer}/oauth/revoke"),
+        "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "revocation_feed_endpoint": format!("{issuer}/auth/revocations"),
         "status_list_aggregation_endpoint": format!("{issuer}/auth/status"),
         "subject_types_supported": ["public"],

@@ -35,6 +35,15 @@ pub(super) fn claims_from_json(json: &str) -> Result<BTreeMap<String, Value>, St
     serde_json::from_str(json).map_err(|error| corrupt(format!("claims: {error}")))
 }
 
+/// Names in their order.
+pub(super) fn texts_to_json(texts: &[String]) -> String {
+    Value::from_iter(texts.iter().map(String::as_str)).to_string()
+}
+
+pub(super) fn texts_from_json(json: &str) -> Result<Vec<String>, StoreError> {
+    serde_json::from_str(json).map_err(|error| corrupt(format!("a list: {error}")))
+}
+
 /// Kind and id of an actor.
 pub(super) fn actor_to_row(actor: &Actor) -> (&'static str, Option<Uuid>) {
     match actor {
@@ -67,6 +76,8 @@ mod tests {
         let claims = BTreeMap::from([("team".to_owned(), serde_json::json!({"a": [1, null, "ü"]}))]);
         assert_eq!(claims_from_json(&claims_to_json(&claims)).unwrap(), claims);
         assert_eq!(claims_to_json(&BTreeMap::new()), "{}");
+        let texts = ["b", "a\"ü"].map(str::to_owned);
+        assert_eq!(texts_from_json(&texts_to_json(&texts)).unwrap(), texts);
         for actor in
             [Actor::Anonymous, Actor::User(UserId(Uuid::from_u128(7))), Actor::Operator, Actor::System]
         {
@@ -78,6 +89,7 @@ mod tests {
     #[test]
     fn other_rows_are_corrupt() {
         assert!(matches!(roles_from_json("{}"), Err(StoreError::Corrupt(_))));
+        assert!(matches!(texts_from_json("[1]"), Err(StoreError::Corrupt(_))));
         assert!(matches!(claims_from_json("[]"), Err(StoreError::Corrupt(_))));
         assert!(matches!(actor_from_row("user", None), Err(StoreError::Corrupt(_))));
         assert!(matches!(actor_from_row("", None), Err(StoreError::Corrupt(_))));

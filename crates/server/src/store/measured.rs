@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use jotgate_domain::client::{Client, ClientId};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::store::{
@@ -43,7 +44,7 @@ macro_rules! operations {
 }
 
 operations! {
-    attempt refresh apply user users session session_by_handle sessions keys setting audit revocations sweep ping
+    attempt refresh apply user users session session_by_handle sessions client clients keys setting audit revocations sweep ping
 }
 
 #[derive(Debug)]
@@ -170,6 +171,14 @@ impl Store for Measured {
         limit: u32,
     ) -> Result<Vec<Session>, StoreError> {
         self.stats.sessions.measure(self.inner.sessions(user, now, limit)).await
+    }
+
+    async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        self.stats.client.measure(self.inner.client(id)).await
+    }
+
+    async fn clients(&self, after: Option<ClientId>, limit: u32) -> Result<Vec<Client>, StoreError> {
+        self.stats.clients.measure(self.inner.clients(after, limit)).await
     }
 
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {

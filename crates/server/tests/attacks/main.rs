@@ -9,6 +9,7 @@ mod algorithms;
 mod bodies;
 mod browsers;
 mod claims;
+mod clients;
 mod cookies;
 mod endings;
 mod guessing;

@@ -9,6 +9,7 @@ use jotgate::app::App;
 use jotgate::config::Config;
 use jotgate::edge::Edge;
 use jotgate::store::Sqlite;
+use jotgate_domain::client::{Client, ClientId};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::store::{
@@ -135,6 +136,14 @@ impl Store for Meddler {
         limit: u32,
     ) -> Result<Vec<Session>, StoreError> {
         self.real.sessions(user, now, limit).await
+    }
+
+    async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        self.real.client(id).await
+    }
+
+    async fn clients(&self, after: Option<ClientId>, limit: u32) -> Result<Vec<Client>, StoreError> {
+        self.real.clients(after, limit).await
     }
 
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {

@@ -221,12 +221,12 @@ fn migrations_are_told_before_they_are_done() {
     fs::create_dir(path.parent().unwrap()).unwrap();
     fs::write(&path, "").unwrap();
     let run = host.run(&["migrate", "--check", "--data-dir", "new"]).exits(1);
-    assert_eq!(run.out, "pending: 0001_initial\n");
+    assert!(run.out.starts_with("pending: 0001_initial\n"), "{}", run.out);
     assert_eq!(path.metadata().unwrap().len(), 0, "nothing was done");
     let (_, findings) = examine(&host, &["--data-dir", "new"]);
     assert!(findings.iter().any(|finding| finding["message"].as_str().unwrap().contains("0001_initial")));
     let run = host.run(&["migrate", "--data-dir", "new"]).exits(0);
-    assert_eq!(run.out, "applied: 0001_initial\n");
+    assert!(run.out.starts_with("applied: 0001_initial\n"), "{}", run.out);
     host.run(&["migrate", "--check", "--data-dir", "new"]).exits(0);
     host.run_with_input(
         &["user", "add", "ann", "--password-stdin", "--data-dir", "new"],

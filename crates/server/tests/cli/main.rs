@@ -10,6 +10,7 @@
 )]
 
 mod backup;
+mod clients;
 mod config;
 mod demo;
 mod doctor;

@@ -23,7 +23,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
@@ -45,11 +45,11 @@ impl Server {
         Self { place, child, url }
     }
 
-    fn run(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         self.place.run_with(&[HASH], arguments)
     }
 
-    fn add(&self, name: &str, more: &[&str]) {
+    pub(crate) fn add(&self, name: &str, more: &[&str]) {
         let mut command = self.place.command(&[&["user", "add", name, "--password-stdin"], more].concat());
         command.env(HASH.0, HASH.1);
         super::program::finish(command, &format!("{PASSWORD}\n")).exits(0);
@@ -66,12 +66,22 @@ impl Server {
         ask(&self.url, method, path, bearer, body)
     }
 
+    /// The same with a form.
+    pub(crate) fn ask_form(&self, path: &str, form: &str) -> (u16, Value) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent.post(format!("{}{path}", self.url));
+        let mut response =
+            request.content_type("application/x-www-form-urlencoded").send(form.to_owned()).unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+    }
+
     fn login(&self, name: &str, password: &str) -> (u16, Value) {
         self.ask("POST", "/auth/login", None, Some(&json!({"username": name, "password": password})))
     }
 
     /// The access token of a login that has to succeed.
-    fn token(&self, name: &str) -> String {
+    pub(crate) fn token(&self, name: &str) -> String {
         let (status, body) = self.login(name, PASSWORD);
         assert_eq!(status, 200, "{body}");
         body["access_token"].as_str().unwrap().to_owned()

@@ -2,6 +2,7 @@
 //!
 //! A backend runs them all with [`store_suite!`].
 
+mod clients;
 pub(crate) mod fixture;
 mod keys;
 mod races;
@@ -13,7 +14,7 @@ mod throttle;
 mod users;
 
 pub(crate) use self::{
-    keys::*, races::*, refresh::*, revocation::*, sessions::*, sweep::*, throttle::*, users::*,
+    clients::*, keys::*, races::*, refresh::*, revocation::*, sessions::*, sweep::*, throttle::*, users::*,
 };
 
 /// Makes a test of each behaviour; `$store` makes an empty store, and what has to live as long as it.
@@ -33,6 +34,10 @@ macro_rules! store_suite {
             settings_and_keys_are_replaced
             a_revoked_key_is_in_the_log
             the_audit_trail_reads_in_order
+            a_client_reads_back_as_it_was_written
+            client_ids_are_unique
+            clients_come_in_order_of_id
+            a_deleted_client_takes_its_sessions_along
             a_session_needs_a_user
             a_session_is_read_with_its_user_while_it_lives
             sessions_come_newest_use_first

@@ -1,6 +1,7 @@
 //! Changes as the steps of one transaction.
 
 use jotgate_domain::audit::{Action, Actor, Event};
+use jotgate_domain::client::{Client, Proof};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::status::REVOKED_MARGIN;
 use jotgate_domain::store::{Applied, Revocable, Revoked};
@@ -76,6 +77,9 @@ impl Steps {
             match expected {
                 Expect::User(id, version) => steps.add(&sql::EXPECT_USER, values![id.0, *version]),
                 Expect::Session(id) => steps.add(&sql::EXPECT_SESSION, values![id.0]),
+                Expect::Client(id) => {
+                    steps.add(&sql::EXPECT_CLIENT, values![id.as_str().to_owned()]);
+                }
                 Expect::Setting { name, value: Some(value) } => {
                     steps.add(&sql::EXPECT_SETTING, values![name.clone(), value.clone()]);
                 }
@@ -119,6 +123,13 @@ impl Steps {
                 self.bell = true;
                 let revoked = Revoked { what: Revocable::Key(kid.clone()), until: *until };
                 self.then(&sql::REVOKE_KEY, values![kid.clone(), until.0], Then::Key(revoked));
+            }
+            Change::CreateClient(client) => self.add(&sql::CREATE_CLIENT, client_values(client)),
+            Change::DeleteClient(id) => {
+                self.bell = true;
+                let id = id.as_str().to_owned();
+                self.then(&sql::END_SESSIONS_OF_CLIENT, values![id.clone(), margin()], Then::Ended);
+                self.add(&sql::DELETE_CLIENT, values![id]);
             }
             Change::ClearThrottle(bucket) => self.add(&sql::CLEAR_THROTTLE, values![bucket.to_vec()]),
             Change::PutKey(key) => {
@@ -312,6 +323,20 @@ fn user_values(user: &User) -> Vec<Value> {
         user.created_at.0,
         at(user.disabled_at),
         user.version,
+    ]
+}
+
+fn client_values(client: &Client) -> Vec<Value> {
+    let secret_hash = match &client.proof {
+        Proof::None => None,
+        Proof::Secret(hash) => Some(hash.to_vec()),
+    };
+    values![
+        client.id.as_str().to_owned(),
+        text(&client.name),
+        secret_hash,
+        codec::texts_to_json(&client.audiences),
+        client.created_at.0,
     ]
 }
 

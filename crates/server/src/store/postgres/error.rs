@@ -167,6 +167,7 @@ fn store_error(error: &tokio_postgres::Error) -> StoreError {
         return match said.constraint() {
             Some("users_username") => StoreError::Taken(Unique::Username),
             Some("users_email") => StoreError::Taken(Unique::Email),
+            Some("clients_id") => StoreError::Taken(Unique::ClientId),
             // An id that exists already: with a fresh one the caller may succeed.
             _ => StoreError::Conflict,
         };

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jotgate_domain::audit::{self, Event};
+use jotgate_domain::client::{Client, ClientId};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::refresh::{self, Granted, Outcome};
@@ -438,6 +439,15 @@ impl Store for Postgres {
             Some(user) => self.many(&sql::SESSIONS_OF, &[&user.0, &now.0, &limit], read).await,
             None => self.many(&sql::SESSIONS, &[&now.0, &limit], read).await,
         }
+    }
+
+    async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        self.one(&sql::CLIENT, &[&id.as_str()], rows::client).await
+    }
+
+    async fn clients(&self, after: Option<ClientId>, limit: u32) -> Result<Vec<Client>, StoreError> {
+        let after = after.as_ref().map_or("", ClientId::as_str);
+        self.many(&sql::CLIENTS_AFTER, &[&after, &i64::from(limit)], rows::client).await
     }
 
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {

@@ -1,6 +1,7 @@
 //! Rows as records, and the columns that make them.
 
 use jotgate_domain::audit::{self, Action, Event};
+use jotgate_domain::client::{Client, ClientId, Proof};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::{Email, Username};
 use jotgate_domain::session::RefreshState;
@@ -116,6 +117,18 @@ pub(super) fn last_use(row: &Row, session: &Session) -> Result<LastUse, StoreErr
         address: address.unwrap_or_else(|| session.address.clone()),
         user_agent: user_agent.unwrap_or_else(|| session.user_agent.clone()),
         elsewhere_at: maybe_instant(row, AFTER + 2)?,
+    })
+}
+
+pub(super) fn client(row: &Row) -> Result<Client, StoreError> {
+    let hash: Option<&[u8]> = get(row, 2)?;
+    let hash = hash.map(|hash| hash.try_into().map_err(|_| codec::corrupt("secret_hash"))).transpose()?;
+    Ok(Client {
+        id: ClientId::from_stored(get(row, 0)?),
+        name: get(row, 1)?,
+        proof: hash.map_or(Proof::None, Proof::Secret),
+        audiences: codec::texts_from_json(get(row, 3)?)?,
+        created_at: instant(row, 4)?,
     })
 }
 

@@ -152,6 +152,9 @@ statements! {
     SESSIONS [INT8, INT8] = "SELECT ", session_columns!(),
         " FROM sessions s WHERE s.idle_until > $1 AND s.expires_at > $1",
         " ORDER BY s.last_used_at DESC, s.id DESC LIMIT $2";
+    CLIENT [TEXT] = "SELECT id, name, secret_hash, audiences, created_at FROM clients WHERE id = $1";
+    CLIENTS_AFTER [TEXT, INT8] =
+        "SELECT id, name, secret_hash, audiences, created_at FROM clients WHERE id > $1 ORDER BY id LIMIT $2";
     KEYS [] = "SELECT kid, algorithm, sealed, published_at, signs_at, gone_at FROM signing_keys";
     SETTING [TEXT] = "SELECT value FROM settings WHERE name = $1";
     PING [] = "SELECT 1";
@@ -167,6 +170,8 @@ statements! {
     EXPECT_SESSION [UUID] =
         "SELECT jotgate_expect(count(*) = 1) FROM (SELECT 1 FROM sessions WHERE id = $1 \
          FOR NO KEY UPDATE) s";
+    EXPECT_CLIENT [TEXT] =
+        "SELECT jotgate_expect(count(*) = 1) FROM (SELECT 1 FROM clients WHERE id = $1 FOR UPDATE) c";
     EXPECT_SETTING [TEXT, TEXT] =
         "SELECT jotgate_expect(count(*) = 1) FROM (SELECT 1 FROM settings WHERE name = $1 AND value = $2 \
          FOR UPDATE) s";
@@ -210,6 +215,10 @@ statements! {
         "WITH gone AS (DELETE FROM sessions WHERE user_id = $1 AND ($2 IS NULL OR id <> $2) \
          RETURNING status, access_until), ",
         log_revoked!("$3");
+    END_SESSIONS_OF_CLIENT [TEXT, INT8] =
+        "WITH gone AS (DELETE FROM sessions WHERE client_id = $1 AND client_id <> 'jotgate' \
+         RETURNING status, access_until), ",
+        log_revoked!("$2");
     /// Takes the entry from a session that goes on; one without an entry has no tokens to revoke.
     REVOKE_TOKENS [UUID, INT8] =
         "WITH gone AS (SELECT id, status, access_until FROM sessions WHERE id = $1 AND status IS NOT NULL \
@@ -226,6 +235,9 @@ statements! {
          used_agent = NULL, elsewhere_at = NULL, sweep_at = least(sweep_at, $11, $12) WHERE id = $1 \
          RETURNING status) SELECT max(status), jotgate_expect(count(*) = 1) FROM renewed";
     REVOKE_KEY [TEXT, INT8] = "INSERT INTO revocations (kid, until_at) VALUES ($1, $2)";
+    CREATE_CLIENT [TEXT, TEXT, BYTEA, TEXT, INT8] =
+        "INSERT INTO clients (id, name, secret_hash, audiences, created_at) VALUES ($1, $2, $3, $4, $5)";
+    DELETE_CLIENT [TEXT] = "DELETE FROM clients WHERE id = $1";
     CLEAR_THROTTLE [BYTEA] = "DELETE FROM throttles WHERE bucket = $1";
     PUT_KEY [TEXT, TEXT, BYTEA, INT8, INT8, INT8] =
         "INSERT INTO signing_keys (kid, algorithm, sealed, published_at, signs_at, gone_at) \

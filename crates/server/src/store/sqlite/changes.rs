@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use jotgate_domain::audit::{Action, Actor, Event};
+use jotgate_domain::client::{Client, ClientId, Proof};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::refresh::{self, Granted, Outcome};
 use jotgate_domain::status::REVOKED_MARGIN;
@@ -68,6 +69,8 @@ fn constraint(extended_code: i32, message: &str) -> StoreError {
         StoreError::Taken(Unique::Username)
     } else if message.contains("users.email_canonical") {
         StoreError::Taken(Unique::Email)
+    } else if message.contains("clients.id") {
+        StoreError::Taken(Unique::ClientId)
     } else if matches!(
         extended_code,
         // An id that exists already, or a user who is gone: with fresh ones the caller may succeed.
@@ -99,6 +102,8 @@ pub(super) const DISPLACED: &str = "SELECT id FROM sessions WHERE user_id = ?1 A
 pub(super) const END_SESSION: &str = "DELETE FROM sessions WHERE id = ?1 RETURNING status, access_until";
 pub(super) const SESSION_IDS_OF: &str =
     "SELECT id FROM sessions WHERE user_id = ?1 AND (?2 IS NULL OR id <> ?2)";
+pub(super) const SESSION_IDS_OF_CLIENT: &str =
+    "SELECT id FROM sessions WHERE client_id = ?1 AND client_id <> 'jotgate'";
 pub(super) const ADD_EVENT: &str = "INSERT INTO audit (at, action, actor, actor_id, user_id, session_id, address, \
      detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 pub(super) const ADD_REVOCATION: &str = "INSERT INTO revocations (status, kid, until_at) VALUES (?1, ?2, ?3)";
@@ -219,6 +224,8 @@ pub(super) fn apply(tx: &Tx<'_>, changes: &[Change], expect: &[Expect]) -> Resul
                 }
             }
             Change::RenewSession(session) => renew_session(tx, session, &mut applied)?,
+            Change::CreateClient(client) => create_client(tx, client)?,
+            Change::DeleteClient(id) => delete_client(tx, id, &mut applied)?,
             Change::ClearThrottle(bucket) => clear_throttle(tx, bucket)?,
             Change::PutKey(key) => put_key(tx, key)?,
             Change::DeleteKey { kid } => {
@@ -245,6 +252,9 @@ fn holds(tx: &Tx<'_>, expected: &Expect) -> Result<bool, Failure> {
             .exists(params![Id(id.0), version])?,
         Expect::Session(id) => {
             tx.connection.prepare_cached("SELECT 1 FROM sessions WHERE id = ?1")?.exists([Id(id.0)])?
+        }
+        Expect::Client(id) => {
+            tx.connection.prepare_cached("SELECT 1 FROM clients WHERE id = ?1")?.exists([id.as_str()])?
         }
         Expect::Setting { name, value } => rows::setting(tx.connection, name)? == *value,
     })
@@ -456,6 +466,38 @@ fn next_status(tx: &Tx<'_>) -> Result<u64, Failure> {
 
 fn clear_throttle(tx: &Tx<'_>, bucket: &BucketKey) -> Result<(), Failure> {
     tx.connection.prepare_cached("DELETE FROM throttles WHERE bucket = ?1")?.execute([bucket.as_slice()])?;
+    Ok(())
+}
+
+fn create_client(tx: &Tx<'_>, client: &Client) -> Result<(), Failure> {
+    let secret_hash = match &client.proof {
+        Proof::None => None,
+        Proof::Secret(hash) => Some(hash.as_slice()),
+    };
+    tx.connection
+        .prepare_cached(
+            "INSERT INTO clients (id, name, secret_hash, audiences, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            client.id.as_str(),
+            client.name,
+            secret_hash,
+            codec::texts_to_json(&client.audiences),
+            client.created_at.0,
+        ])?;
+    Ok(())
+}
+
+fn delete_client(tx: &Tx<'_>, id: &ClientId, applied: &mut Applied) -> Result<(), Failure> {
+    let sessions = tx
+        .connection
+        .prepare_cached(SESSION_IDS_OF_CLIENT)?
+        .query_map([id.as_str()], |row| row.get::<_, Id>(0).map(|id| SessionId(id.0)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for session in sessions {
+        end_session(tx, session, applied)?;
+    }
+    tx.connection.prepare_cached("DELETE FROM clients WHERE id = ?1")?.execute([id.as_str()])?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jotgate_domain::client::{Client, ClientId};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::store::{
@@ -141,6 +142,26 @@ impl Store for Sqlite {
                     .prepare_cached(rows::SESSIONS)?
                     .query_map(params![now.0, limit], |row| rows::session_at(row, 0))?
                     .collect(),
+            })
+            .await
+    }
+
+    async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        let id = id.as_str().to_owned();
+        let read = move |connection: &Connection| {
+            connection.prepare_cached(rows::CLIENT)?.query_row([&id], rows::client).optional()
+        };
+        self.readers.point(read).await
+    }
+
+    async fn clients(&self, after: Option<ClientId>, limit: u32) -> Result<Vec<Client>, StoreError> {
+        self.readers
+            .long(move |connection| {
+                let after = after.as_ref().map_or("", ClientId::as_str);
+                connection
+                    .prepare_cached(rows::CLIENTS_AFTER)?
+                    .query_map(params![after, limit], rows::client)?
+                    .collect()
             })
             .await
     }

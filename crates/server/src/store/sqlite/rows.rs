@@ -2,6 +2,7 @@
 //! it would run each.
 
 use jotgate_domain::audit::{self, Action, Event};
+use jotgate_domain::client::{Client, ClientId, Proof};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::{Email, RoleName, Username};
 use jotgate_domain::session::RefreshState;
@@ -72,6 +73,10 @@ pub(super) const SESSIONS: &str = concat!(
     " FROM sessions s WHERE s.idle_until > ?1 AND s.expires_at > ?1",
     " ORDER BY s.last_used_at DESC, s.id DESC LIMIT ?2"
 );
+pub(super) const CLIENT: &str =
+    "SELECT id, name, secret_hash, audiences, created_at FROM clients WHERE id = ?1";
+pub(super) const CLIENTS_AFTER: &str =
+    "SELECT id, name, secret_hash, audiences, created_at FROM clients WHERE id > ?1 ORDER BY id LIMIT ?2";
 pub(super) const KEYS: &str =
     "SELECT kid, algorithm, sealed, published_at, signs_at, gone_at FROM signing_keys";
 pub(super) const SETTING: &str = "SELECT value FROM settings WHERE name = ?1";
@@ -187,6 +192,16 @@ pub(super) fn session_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Session> 
     })
 }
 
+pub(super) fn client(row: &Row<'_>) -> rusqlite::Result<Client> {
+    Ok(Client {
+        id: ClientId::from_stored(row.get(0)?),
+        name: row.get(1)?,
+        proof: row.get::<_, Option<[u8; 32]>>(2)?.map_or(Proof::None, Proof::Secret),
+        audiences: row.get::<_, Json<Vec<String>>>(3)?.0,
+        created_at: Timestamp(row.get(4)?),
+    })
+}
+
 pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
     Ok(StoredKey {
         kid: row.get(0)?,
@@ -256,6 +271,12 @@ struct Json<T>(T);
 impl FromSql for Json<Vec<RoleName>> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         codec::roles_from_json(value.as_str()?).map(Self).map_err(FromSqlError::other)
+    }
+}
+
+impl FromSql for Json<Vec<String>> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        codec::texts_from_json(value.as_str()?).map(Self).map_err(FromSqlError::other)
     }
 }
 

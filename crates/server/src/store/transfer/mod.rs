@@ -54,7 +54,7 @@ struct Table {
 }
 
 /// In the order in which they can be filled.
-const TABLES: [Table; 7] = {
+const TABLES: [Table; 8] = {
     use Kind::{Bytes, Id, Int, Text};
     [
         Table {
@@ -125,6 +125,16 @@ const TABLES: [Table; 7] = {
                 ("published_at", Int),
                 ("signs_at", Int),
                 ("gone_at", Int),
+            ],
+        },
+        Table {
+            name: "clients",
+            columns: &[
+                ("id", Text),
+                ("name", Text),
+                ("secret_hash", Bytes),
+                ("audiences", Text),
+                ("created_at", Int),
             ],
         },
         Table { name: "settings", columns: &[("name", Text), ("value", Text)] },

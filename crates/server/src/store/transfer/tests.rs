@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jotgate_domain::audit::{Action, Actor, Event};
+use jotgate_domain::client::{Client, ClientId, Proof};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::{Email, Username};
 use jotgate_domain::session::{FIRST_PARTY, RefreshState};
@@ -126,8 +127,20 @@ async fn fill(store: &dyn Store, users: u32) {
         Change::PutKey(key),
         Change::RevokeKey { kid: "gone".to_owned(), until: NOW },
         Change::PutSetting { name: "x".to_owned(), value: "{}".to_owned() },
+        Change::CreateClient(client("é?", Proof::Secret([255; 32]))),
+        Change::CreateClient(client("public", Proof::None)),
     ];
     store.apply(changes, Vec::new()).await.unwrap();
+}
+
+fn client(name: &str, proof: Proof) -> Client {
+    Client {
+        id: ClientId::from_stored(name.to_owned()),
+        name: name.to_owned(),
+        proof,
+        audiences: vec!["https://api.example/\"\\".to_owned()],
+        created_at: NOW,
+    }
 }
 
 fn sqlite(folder: &Path, name: &str) -> Place {
@@ -155,6 +168,7 @@ async fn everything_arrives_and_comes_back_the_same() {
     let there = all(&first, &place(&second)).await.unwrap();
     let rows: BTreeMap<_, _> = there.tables.iter().map(|(table, rows, _)| (*table, *rows)).collect();
     assert_eq!((rows["users"], rows["signing_keys"], rows["settings"]), (u64::from(users), 1, 1));
+    assert_eq!(rows["clients"], 2);
     assert!(rows["sessions"] > 500 && rows["revocations"] > 200 && rows["audit"] >= u64::from(users));
     let here = all(&place(&second), &back).await.unwrap();
     assert_eq!(here, there, "the same rows, to the byte");
