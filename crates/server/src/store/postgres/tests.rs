@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jotgate_domain::session::FIRST_PARTY;
 use jotgate_domain::store::{Attempt, Connections, Lookup};
 use jotgate_domain::throttle::{Bucket, Limit, Verdict, take};
 use jotgate_domain::{Store as _, Timestamp, name};
@@ -125,7 +126,7 @@ async fn filled() -> (Postgres, Database) {
            SELECT gen_random_uuid(), 'u' || n, 'u' || n, '[]', '{}', n, 1 FROM generate_series(1, 20000) n;
          INSERT INTO sessions (id, user_id, client_id, scope, handle_hash, generation, previous, first, access_until,
              created_at, authenticated_at, last_used_at, idle_until, expires_at, address, user_agent, sweep_at)
-           SELECT gen_random_uuid(), id, 'c', 's', sha256(id::text::bytea), 1, 0, 1, 0, 0, 0, 0, created_at,
+           SELECT gen_random_uuid(), id, CASE WHEN created_at % 100 = 0 THEN 'c' ELSE 'jotgate' END, 's', sha256(id::text::bytea), 1, 0, 1, 0, 0, 0, 0, created_at,
              created_at, '', '', created_at FROM users;
          INSERT INTO revocations (xid, status, until_at) SELECT n, n, n FROM generate_series(1, 20000) n;
          INSERT INTO throttles SELECT sha256(n::text::bytea), 1, n, n, n, n FROM generate_series(1, 20000) n;
@@ -196,7 +197,7 @@ async fn hot_updates_touch_no_index() {
         let request = jotgate_domain::refresh::Request {
             handle_hash,
             generation,
-            client_id: "c".to_owned(),
+            client_id: FIRST_PARTY.to_owned(),
             now,
             grace: Duration::from_secs(10),
             idle_ttl: Duration::from_secs(600),

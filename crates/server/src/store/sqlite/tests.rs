@@ -534,7 +534,16 @@ async fn reads_survive_a_broken_connection() {
     db.store.ping().await.unwrap();
 }
 
-const STEP: Migration = Migration { version: 2, name: "step", sql: "CREATE TABLE more (x INTEGER) STRICT;" };
+/// The newest of the program's own.
+const KNOWN: u32 = match MIGRATIONS.last() {
+    Some(migration) => migration.version,
+    None => 0,
+};
+const NEXT: u32 = KNOWN + 1;
+const AFTER_NEXT: u32 = KNOWN + 2;
+
+const STEP: Migration =
+    Migration { version: NEXT, name: "step", sql: "CREATE TABLE more (x INTEGER) STRICT;" };
 
 fn with(more: &[Migration]) -> Vec<Migration> {
     [MIGRATIONS, more].concat()
@@ -560,7 +569,7 @@ fn a_database_is_migrated_once() {
     let two = with(&[STEP]);
     for _ in 0..2 {
         drop(Sqlite::open_with(&path, &two, NOW).unwrap());
-        assert_eq!(version(&path), 2);
+        assert_eq!(version(&path), NEXT);
     }
 }
 
@@ -570,7 +579,7 @@ fn a_newer_database_is_refused() {
     drop(store);
     drop(Sqlite::open_with(&path, &with(&[STEP]), NOW).unwrap());
     let error = Sqlite::open(&path, NOW).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: NEXT, known: KNOWN, .. }), "{error:?}");
     let text = error.to_string();
     assert!(text.contains(path.to_str().unwrap()) && text.contains("backup"), "{text}");
 }
@@ -582,18 +591,19 @@ fn another_migration_of_that_number_is_refused() {
     drop(Sqlite::open_with(&path, &with(&[STEP]), NOW).unwrap());
     let edited = Migration { sql: "CREATE TABLE more (x TEXT) STRICT;", ..STEP };
     let error = Sqlite::open_with(&path, &with(&[edited]), NOW).unwrap_err();
-    assert!(matches!(error, OpenError::OtherMigration { version: 2, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::OtherMigration { version: NEXT, .. }), "{error:?}");
 }
 
 #[test]
 fn a_failed_migration_leaves_the_one_before_and_resumes() {
     let Db { path, store, dir: _dir } = db();
     drop(store);
-    let third = Migration { version: 3, name: "third", sql: "CREATE TABLE a (x); CREATE TABLE users (x);" };
+    let third =
+        Migration { version: AFTER_NEXT, name: "third", sql: "CREATE TABLE a (x); CREATE TABLE users (x);" };
     let error = Sqlite::open_with(&path, &with(&[STEP, third]), NOW).unwrap_err();
-    assert!(matches!(error, OpenError::Migration { version: 3, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Migration { version: AFTER_NEXT, .. }), "{error:?}");
     assert!(error.to_string().contains("users"), "{error}");
-    assert_eq!(version(&path), 2);
+    assert_eq!(version(&path), NEXT);
     let tables: i64 = Connection::open(&path)
         .unwrap()
         .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'a'", [], |row| row.get(0))
@@ -601,7 +611,7 @@ fn a_failed_migration_leaves_the_one_before_and_resumes() {
     assert_eq!(tables, 0, "half a migration was kept");
     let mended = Migration { sql: "CREATE TABLE a (x);", ..third };
     drop(Sqlite::open_with(&path, &with(&[STEP, mended]), NOW).unwrap());
-    assert_eq!(version(&path), 3);
+    assert_eq!(version(&path), AFTER_NEXT);
 }
 
 #[test]
@@ -613,12 +623,12 @@ fn two_processes_may_migrate_at_once() {
             scope.spawn(|| drop(Sqlite::open_with(&path, &with(&[STEP]), NOW).unwrap()));
         }
     });
-    assert_eq!(version(&path), 2);
+    assert_eq!(version(&path), NEXT);
     let rows: i64 = Connection::open(&path)
         .unwrap()
         .query_row("SELECT count(*) FROM migrations", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(rows, 2);
+    assert_eq!(rows, i64::from(NEXT));
 }
 
 /// Attack 209: killed in the midst of a migration.
@@ -646,7 +656,7 @@ fn a_killed_migration_resumes() {
             connection.query_row("SELECT max(version) FROM migrations", [], |row| row.get(0)).unwrap();
         let rows: Result<i64, _> = connection.query_row("SELECT count(*) FROM filled", [], |row| row.get(0));
         match version {
-            1 | 2 => assert!(rows.is_err(), "a part of migration 3 was kept"),
+            ..=NEXT => assert!(rows.is_err(), "a part of the last migration was kept"),
             _ => assert_eq!(rows.unwrap(), 300_000),
         }
     }
@@ -659,7 +669,7 @@ fn a_killed_migration_resumes() {
 }
 
 const LONG: Migration = Migration {
-    version: 3,
+    version: AFTER_NEXT,
     name: "long",
     sql: "CREATE TABLE filled (x INTEGER, y TEXT) STRICT; \
           WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000) \
