@@ -36,9 +36,8 @@ impl App {
         if let Ok(presented) = self.refresh_keys.parse(token) {
             let found = self.store.session_by_handle(presented.handle_hash, self.now()).await?;
             let Some((session, user)) = of_caller(found, caller)? else { return Ok(()) };
-            let changes =
-                account::end_session(&user, session.id, Action::SessionRevoked, &self.by(visitor, &user));
-            self.apply(changes, Vec::new()).await?;
+            // False where somebody else ended it meanwhile.
+            self.end_session(visitor, user.id, session.id, Action::SessionRevoked).await?;
             return Ok(());
         }
         let now = u64::try_from(self.now().secs()).unwrap_or(0);
