@@ -37,6 +37,7 @@ pub(crate) const ALL: &[Step] = &[
     step("advisories", 10, advisories, "no dependency with a known hole"),
     step("build", 30, build, "the release binary"),
     step("e2e", 24, e2e, "the release binary from outside, and its pages in a real browser"),
+    step("packaging", 24, packaging, "the Debian package, installed and upgraded, and the container image"),
     step("documents", 12, documents, "the commands in the documents run, and print what they show"),
 ];
 
@@ -215,7 +216,7 @@ fn deny(check: &mut Check) -> Outcome {
 
 /// The database of advisories is fetched from the network; a machine that cannot reach it checks the rest.
 fn advisories(check: &mut Check) -> Outcome {
-    let deny = match check.machine.cargo_deny() {
+    let deny = match check.machine.cargo_tool("cargo-deny") {
         Ok(deny) => deny,
         Err(missing) => return Outcome::LeftOut(missing),
     };
@@ -228,7 +229,7 @@ fn advisories(check: &mut Check) -> Outcome {
 }
 
 fn deny_check(check: &mut Check, what: &[&str]) -> Outcome {
-    let deny = match check.machine.cargo_deny() {
+    let deny = match check.machine.cargo_tool("cargo-deny") {
         Ok(deny) => deny,
         Err(missing) => return Outcome::LeftOut(missing),
     };
@@ -256,6 +257,22 @@ fn e2e(check: &mut Check) -> Outcome {
         machine.postgres(),
     ]);
     test_release(check, &["--lib", "--test", "end_to_end"])
+}
+
+/// What is missing leaves its tests out, one by one.
+fn packaging(check: &mut Check) -> Outcome {
+    let machine = &check.machine;
+    let systemd = "boots the machine on which the package is installed";
+    say_missing([
+        machine.cargo_tool("cargo-deb").map(drop),
+        machine.debian("dpkg-shlibdeps", &["dpkg-dev"], "finds what the package depends on").map(drop),
+        machine.debian("lintian", &["lintian"], "checks the package").map(drop),
+        machine.debian("systemd-nspawn", &["systemd-container"], systemd).map(drop),
+        machine.debian("curl", &["curl"], "asks the installed server").map(drop),
+        machine.debian_root(),
+        machine.pip("e2e/containers/requirements.txt", "target/e2e/containers"),
+    ]);
+    test_release(check, &["--test", "packaging"])
 }
 
 fn documents(check: &mut Check) -> Outcome {

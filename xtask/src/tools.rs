@@ -89,19 +89,44 @@ impl Machine {
         self.install(how, install.args(packages))
     }
 
-    /// `cargo deny`: the one on the path, or one built below `target/tools`.
-    pub(crate) fn cargo_deny(&self) -> Result<PathBuf, String> {
-        if let Some(path) = on_path("cargo-deny") {
+    /// A program that extends Cargo, such as `cargo-deny`: the one on the path, or one built below `target/tools`.
+    pub(crate) fn cargo_tool(&self, name: &str) -> Result<PathBuf, String> {
+        if let Some(path) = on_path(name) {
             return Ok(path);
         }
-        let path = PathBuf::from("target/tools/bin/cargo-deny");
+        let path = Path::new("target/tools/bin").join(name);
         if !path.exists() {
-            let how = "cargo-deny is missing: `cargo install --locked cargo-deny`";
+            let how = format!("{name} is missing: `cargo install --locked {name}`");
             // Its speed does not matter, and this builds in half the time.
-            let args = ["install", "--locked", "--root", "target/tools", "--profile", "dev", "cargo-deny"];
-            self.install(how, Command::new("cargo").args(args))?;
+            let args = ["install", "--locked", "--root", "target/tools", "--profile", "dev", name];
+            self.install(&how, Command::new("cargo").args(args))?;
         }
         Ok(path)
+    }
+
+    /// A small Debian of this machine's release, as an archive, with systemd and the shells: packages are installed
+    /// in copies of it.
+    pub(crate) fn debian_root(&self) -> Result<(), String> {
+        let archive = Path::new("target/e2e/debian-root.tar");
+        if archive.exists() {
+            return Ok(());
+        }
+        let how = "the test root is missing: `cargo xtask test --only packaging` makes it with mmdebstrap"
+            .to_owned();
+        let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+        let codename = codename.ok_or_else(|| format!("{how}, on Debian"))?;
+        self.debian("mmdebstrap", &["mmdebstrap"], "makes the test root")?;
+        std::fs::create_dir_all("target/e2e").map_err(|error| format!("target/e2e: {error}"))?;
+        // Whole or not at all.
+        let unfinished = "target/e2e/unfinished-root.tar";
+        let mut make = as_root().ok_or_else(|| format!("{how} (needs root, or sudo without a password)"))?;
+        make.args(["mmdebstrap", "--quiet", "--variant=essential"]);
+        make.arg("--include=systemd,adduser,bash-completion,zsh,fish");
+        make.args(["--aptopt=Acquire::Languages none", "--dpkgopt=path-exclude=/usr/share/man/*"]);
+        make.args(["--dpkgopt=path-exclude=/usr/share/locale/*", codename, unfinished]);
+        self.install(&how, &mut make)?;
+        std::fs::rename(unfinished, archive).map_err(|error| format!("{unfinished}: {error}"))
     }
 
     /// The npm packages that `source/package-lock.json` names, below `target`; nothing of theirs runs at install.
