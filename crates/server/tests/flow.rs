@@ -66,6 +66,37 @@ async fn registered_signed_in_and_known() {
 }
 
 #[tokio::test]
+async fn the_script_for_browsers_is_public_and_kept() {
+    let site = Site::new().await;
+    for (path, media, holds) in [
+        ("/jotgate.js", "text/javascript; charset=utf-8", "export class Jotgate extends EventTarget {"),
+        (
+            "/jotgate.d.ts",
+            "application/typescript; charset=utf-8",
+            "export class Jotgate extends EventTarget {",
+        ),
+    ] {
+        let file = site.get(path).header("origin", "https://anybody.example").send().await;
+        assert_eq!(file.status, 200, "{path}");
+        assert!(file.text().contains(holds), "{path}");
+        for (name, value) in [
+            ("content-type", media),
+            ("cache-control", "public, max-age=3600"),
+            ("access-control-allow-origin", "*"),
+            ("cross-origin-resource-policy", "cross-origin"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(file.header(name), Some(value), "{path} {name}");
+        }
+        let etag = file.header("etag").unwrap();
+        let again = site.get(path).header("if-none-match", etag).send().await;
+        assert_eq!((again.status, again.body.len(), again.header("etag")), (304, 0, Some(etag)), "{path}");
+        let changed = site.get(path).header("if-none-match", "\"0123456789abcdef\"").send().await;
+        assert_eq!(changed.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn an_access_token_expires_and_is_renewed() {
     let site = Site::new().await;
     let first = site.signed_in("ada").await;

@@ -30,6 +30,7 @@ mod refresh;
 mod register;
 mod revocations;
 pub(crate) mod router;
+mod script;
 mod sessions;
 mod site;
 mod surface;

@@ -7,7 +7,7 @@ use axum::routing::{any, delete, get, post};
 
 use super::{
     FrontLayer, clear_cookies, error, health, login, logout, me, metrics, oauth, openapi, pages, password,
-    refresh, register, revocations, sessions, verify, well_known,
+    refresh, register, revocations, script, sessions, verify, well_known,
 };
 use crate::serve::Lifecycle;
 use crate::server::Server;
@@ -84,6 +84,8 @@ fn bare(server: &Server) -> Router {
         .route("/.well-known/jwks.json", get(well_known::jwks))
         .route("/.well-known/openid-configuration", get(well_known::metadata))
         .route("/.well-known/oauth-authorization-server", get(well_known::metadata))
+        .route("/jotgate.js", get(script::get))
+        .route("/jotgate.d.ts", get(script::types))
         .merge(pages::routes())
         .with_state(server.clone())
         .merge(clear_cookies::router(Arc::clone(server.site())))

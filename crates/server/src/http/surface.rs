@@ -7,7 +7,7 @@ pub enum Surface {
     Auth,
     /// `/auth/verify`: asked by proxies about other requests, with those requests' methods and headers.
     Verify,
-    /// Keys, metadata, status lists, the feed: for anybody.
+    /// Keys, metadata, status lists, the feed, the script for browsers: for anybody.
     Public,
     /// `/oauth/…` endpoints that programs call.
     OAuth,
@@ -35,6 +35,7 @@ impl Surface {
             ("oauth", "authorize" | "logout") => Self::Page,
             ("oauth", _) => Self::OAuth,
             ("admin", rest) if rest == "api" || rest.starts_with("api/") => Self::AdminApi,
+            ("jotgate.js" | "jotgate.d.ts", "") => Self::Public,
             ("healthz" | "readyz" | "metrics" | "openapi.json", "") => Self::Ops,
             _ => Self::Page,
         }
@@ -73,6 +74,9 @@ mod tests {
             ("/.well-known/oauth-authorization-server/id", Surface::Public),
             ("/.well-known/jwks.json/x", Surface::Ops),
             ("/.well-known/security.txt", Surface::Ops),
+            ("/jotgate.js", Surface::Public),
+            ("/jotgate.d.ts", Surface::Public),
+            ("/jotgate.js/x", Surface::Page),
             ("/oauth/token", Surface::OAuth),
             ("/oauth/authorize", Surface::Page),
             ("/admin", Surface::Page),

@@ -193,7 +193,9 @@ async fn a80_nobody_reads_answers_but_trusted_origins() {
         let both = site.get(path).header("origin", TRUSTED).header("origin", "https://evil.example");
         assert_eq!(cors(&both.bearer(&tokens.access).send().await), None);
     }
-    for path in ["/.well-known/jwks.json", "/.well-known/openid-configuration"] {
+    for path in
+        ["/.well-known/jwks.json", "/.well-known/openid-configuration", "/jotgate.js", "/jotgate.d.ts"]
+    {
         let answer = site.get(path).header("origin", "https://evil.example").send().await;
         assert_eq!(cors(&answer).as_deref(), Some("*"));
         assert!(answer.header("access-control-allow-credentials").is_none(), "* and credentials never meet");
