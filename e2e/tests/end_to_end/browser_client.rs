@@ -46,8 +46,8 @@ fn a_lost_network_a_closed_tab_or_a_server_that_is_away_signs_nobody_out() {
 #[test]
 fn pages_stay_open_over_many_lives_of_a_token() {
     let port = free_port();
-    let server = behind(&format!("http://127.0.0.1:{port}")).env("JOTGATE_TOKEN_ACCESS_TTL", "3s").start();
-    run("expiries.mjs", &server, &[("APP_PORT", &port), ("TTL_SECONDS", "3")]);
+    let server = behind(&format!("http://127.0.0.1:{port}")).env("JOTGATE_TOKEN_ACCESS_TTL", "8s").start();
+    run("expiries.mjs", &server, &[("APP_PORT", &port), ("TTL_SECONDS", "8")]);
 }
 
 #[test]
