@@ -35,6 +35,10 @@ pub enum Action {
     /// A token was repeated inside the grace from another address or agent.
     RefreshRepeatedElsewhere,
     DatabaseWentBack,
+    /// A ticket signed its user in at an application on another root domain.
+    SsoSignedIn,
+    /// A ticket was shown by another browser, at another application, too late, or after its session's end.
+    SsoRefused,
     KeyCreated,
     KeyRotated,
     KeyRevoked,
@@ -69,6 +73,8 @@ impl Action {
         (Self::RefreshSibling, "refresh.sibling"),
         (Self::RefreshRepeatedElsewhere, "refresh.repeated_elsewhere"),
         (Self::DatabaseWentBack, "refresh.database_went_back"),
+        (Self::SsoSignedIn, "sso.signed_in"),
+        (Self::SsoRefused, "sso.refused"),
         (Self::KeyCreated, "key.created"),
         (Self::KeyRotated, "key.rotated"),
         (Self::KeyRevoked, "key.revoked"),
@@ -129,6 +135,8 @@ impl Action {
             | Self::RefreshSibling
             | Self::RefreshRepeatedElsewhere
             | Self::DatabaseWentBack
+            | Self::SsoSignedIn
+            | Self::SsoRefused
             | Self::KeyCreated
             | Self::KeyRotated
             | Self::DatabaseBackedUp => Revokes::Nothing,

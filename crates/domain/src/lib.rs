@@ -20,6 +20,7 @@ pub mod register;
 #[cfg(test)]
 mod sample;
 pub mod session;
+pub mod sso;
 pub mod status;
 pub mod store;
 pub mod throttle;

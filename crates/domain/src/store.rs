@@ -16,6 +16,7 @@ use crate::client::{Client, ClientId};
 use crate::key::StoredKey;
 use crate::name::Canonical;
 use crate::session::Session;
+use crate::sso::Ticket;
 use crate::throttle::{BucketKey, Limit, Verdict};
 use crate::{SessionId, Timestamp, User, UserId, refresh};
 
@@ -62,6 +63,15 @@ pub enum Change {
     CreateClient(Client),
     /// The client; the sessions that were granted to it end.
     DeleteClient(ClientId),
+    /// A further access token of the session is signed, good until then: its entry is remembered for as long. A session
+    /// without one takes a fresh one; [`Applied::status`] tells which it has.
+    ExtendTokens {
+        session: SessionId,
+        access_until: Timestamp,
+    },
+    PutTicket(Ticket),
+    /// By its hash; with [`Expect::Ticket`], used once.
+    TakeTicket([u8; 32]),
     /// Forgets what a throttle counted (the login succeeded).
     ClearThrottle(BucketKey),
     PutKey(StoredKey),
@@ -90,6 +100,8 @@ pub enum Expect {
     Session(SessionId),
     /// The client is there.
     Client(ClientId),
+    /// The ticket of this hash is there; of two who expect it and take it, one gets it.
+    Ticket([u8; 32]),
     /// The setting has this value (none: it is not set), and no other writer changes it before these changes
     /// are committed: on PostgreSQL the row is locked, or inserted with a unique key, before it is compared.
     Setting { name: String, value: Option<String> },
@@ -116,7 +128,7 @@ pub struct Revoked {
 pub struct Applied {
     /// What was added to the revocation log.
     pub revoked: Vec<Revoked>,
-    /// The status numbers given to the sessions started or renewed, in order.
+    /// The status numbers of the sessions started, renewed or extended, in order.
     pub status: Vec<u64>,
     /// Sessions that ended.
     pub ended: u32,
@@ -254,6 +266,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Clients in order of id, after `after`.
     async fn clients(&self, after: Option<ClientId>, limit: u32) -> Result<Vec<Client>, StoreError>;
 
+    /// The ticket of this hash, expired or not.
+    async fn ticket(&self, hash: [u8; 32]) -> Result<Option<Ticket>, StoreError>;
+
     /// Every key that has not been deleted.
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError>;
 
@@ -276,7 +291,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// any number of tasks may wait, each with a `seen` of its own, and none misses one.
     async fn changed(&self, seen: u64) -> u64;
 
-    /// Removes what no rule will ask for again (expired sessions, revocations, throttles; audit entries beyond
+    /// Removes what no rule will ask for again (expired sessions, tickets, revocations, throttles; audit entries beyond
     /// `keep_audit`), at most `batch` rows of a kind; returns how many went.
     async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError>;
 

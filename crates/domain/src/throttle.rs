@@ -53,6 +53,15 @@ impl Limit {
         forgive_every: Duration::from_secs(3_600),
     };
 
+    /// For the tickets of one session: far more than its applications renew by, and an end to an application that
+    /// sends its visitors round by script.
+    pub const TICKET: Self = Self {
+        free: 60,
+        first_delay: Duration::from_secs(1),
+        longest_delay: Duration::from_secs(60),
+        forgive_every: Duration::from_secs(2),
+    };
+
     /// The delay after a try that is the `over`-th beyond the free ones.
     #[must_use]
     pub fn delay(self, over: u32) -> Duration {

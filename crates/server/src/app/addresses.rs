@@ -1,5 +1,5 @@
 //! Throttles that are per node and in memory, by the same rule as the accounts' in the database: of client
-//! addresses, and of the mails to one mailbox.
+//! addresses, of the mails to one mailbox, and of the tickets of one session.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +21,7 @@ impl Addresses {
         Self { limit, buckets: Mutex::default() }
     }
 
-    /// Takes a try for this network or mailbox.
+    /// Takes a try for this network, mailbox or session.
     pub(super) fn take(&self, address: &str, now: Timestamp) -> Verdict {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MOST && !buckets.contains_key(address) {

@@ -46,6 +46,20 @@ pub(super) struct Subject {
     extended: Option<User>,
 }
 
+/// An access token that was just signed.
+pub struct Signed {
+    pub access_token: Zeroizing<String>,
+    /// Seconds.
+    pub expires_in: u64,
+    pub scope: String,
+}
+
+impl std::fmt::Debug for Signed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signed").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
 impl App {
     /// What a token says of `user`: their record, with what the application's hook adds to it. Whatever is wrong with
     /// that is no token (503): one without the claims could be taken for one of somebody who has none.
@@ -96,6 +110,28 @@ impl App {
         delivery: Delivery,
         now: Timestamp,
     ) -> Result<Grant, Fault> {
+        let Signed { access_token, expires_in, scope } = self.sign(&session, &subject, delivery, now)?;
+        let session_until = session.idle_until.min(session.expires_at);
+        Ok(Grant {
+            access_token,
+            expires_in,
+            scope,
+            refresh_token: self.refresh_keys.mint(handle, generation),
+            session_expires_in: session_until.since(now).as_secs(),
+            session,
+            user: subject.user,
+            device: None,
+        })
+    }
+
+    /// Signs an access token of this session.
+    pub(super) fn sign(
+        &self,
+        session: &Session,
+        subject: &Subject,
+        delivery: Delivery,
+        now: Timestamp,
+    ) -> Result<Signed, Fault> {
         let number = session
             .status
             .ok_or_else(|| Fault::Internal("a session was granted without a status entry".into()))?;
@@ -113,20 +149,10 @@ impl App {
         };
         let (access_token, expires_in, scope) = {
             let of = subject.extended.as_ref().unwrap_or(&subject.user);
-            let token = Token::new(of, &session, &self.config.policy, mint);
+            let token = Token::new(of, session, &self.config.policy, mint);
             (self.keys.current().sign(&token.claims())?, token.expires_in(), token.scope().to_owned())
         };
-        let session_until = session.idle_until.min(session.expires_at);
-        Ok(Grant {
-            access_token: Zeroizing::new(access_token),
-            expires_in,
-            scope,
-            refresh_token: self.refresh_keys.mint(handle, generation),
-            session_expires_in: session_until.since(now).as_secs(),
-            session,
-            user: subject.user,
-            device: None,
-        })
+        Ok(Signed { access_token: Zeroizing::new(access_token), expires_in, scope })
     }
 }
 

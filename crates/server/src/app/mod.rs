@@ -20,6 +20,7 @@ mod register;
 mod revoke;
 mod roles;
 mod sessions;
+mod sso;
 mod status_list;
 pub mod transfer;
 
@@ -35,7 +36,7 @@ use jotgate_verify::Verifier;
 use zeroize::Zeroizing;
 
 pub use clients::{Authenticated, ClientAuthError, ClientCredential};
-pub use grant::Grant;
+pub use grant::{Grant, Signed};
 pub use introspect::Introspected;
 pub use keys::KeyRing;
 pub use login::{Delivery, LoginError, LoginForm};
@@ -45,6 +46,7 @@ pub use password::ChangePasswordError;
 pub use refresh::{Holder, RefreshError};
 pub use register::{RegisterError, RegisterForm};
 pub use revoke::RevokeError;
+pub use sso::RedeemError;
 pub use status_list::StatusList;
 
 use crate::config::{Config, Mount, Origin};
@@ -85,6 +87,8 @@ pub struct App {
     mails: addresses::Addresses,
     /// Failed authentications of OAuth clients, by address.
     client_failures: addresses::Addresses,
+    /// By session.
+    tickets: addresses::Addresses,
     past_cookie_domains: Vec<String>,
     buckets: BucketKeys,
     counts: metrics::Counts,

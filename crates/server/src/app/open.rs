@@ -173,6 +173,7 @@ impl App {
             addresses: Addresses::new(Limit::ADDRESS),
             mails: Addresses::new(Limit::MAIL),
             client_failures: Addresses::new(Limit::ADDRESS),
+            tickets: Addresses::new(Limit::TICKET),
             buckets: BucketKeys::new(&master.derive(Purpose::Throttle)),
             counts: Counts::default(),
             database,

@@ -38,6 +38,8 @@ pub struct Config {
     pub database_url: DatabaseUrl,
     pub token: Token,
     pub cookie: Cookie,
+    /// `sso.origins`: applications on other root domains.
+    pub applications: Vec<Origin>,
     pub password: PasswordHash,
     /// None: where `public_url` is loopback.
     pub registration_enabled: Option<bool>,
@@ -174,6 +176,7 @@ impl Default for Config {
                 same_site: SameSite::Lax,
                 trusted_origins: Vec::new(),
             },
+            applications: Vec::new(),
             password: PasswordHash::default(),
             registration_enabled: None,
             tls: None,

@@ -12,6 +12,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("token.", "Tokens"),
     ("session.", "Sessions"),
     ("cookie.", "Cookies"),
+    ("sso.", "Other root domains"),
     ("password.", "Passwords"),
     ("registration.", "Registration"),
     ("roles.", "Roles"),

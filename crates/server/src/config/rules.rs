@@ -69,6 +69,7 @@ pub(super) static RULES: &[Rule] = &[
             )
         })
     }),
+    refuse(&["sso.origins", "public_url", "cookie.domain", "listen"], applications),
     refuse(&["session.idle_ttl", "session.max_ttl"], |config| {
         let policy = &config.policy;
         (policy.idle_ttl > policy.max_ttl).then(|| {
@@ -199,6 +200,29 @@ fn origin(config: &Config) -> Option<Origin> {
 
 fn is_loopback(config: &Config) -> bool {
     origin(config).is_some_and(|origin| origin.is_loopback())
+}
+
+/// What needs no ticket, and what a ticket cannot serve.
+fn applications(config: &Config) -> Option<String> {
+    let own = origin(config);
+    config.applications.iter().find_map(|application| {
+        let host = &application.host;
+        let under = |domain: &String| {
+            host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        if !application.https && !application.is_loopback() {
+            Some(format!(
+                "{application} is not encrypted: whoever is on its network could take over its visitors; use https://"
+            ))
+        } else if own.as_ref().is_some_and(|own| own.host == *host) {
+            Some(format!(
+                "{application} is on the host of public_url: cookies do not tell ports apart, so what is set for the one replaces that of the other; an application there needs no entry"
+            ))
+        } else {
+            let domain = config.cookie.domain.as_ref().filter(|domain| under(domain))?;
+            Some(format!("{application} is under cookie.domain, .{domain}: its cookie gets there by itself"))
+        }
+    })
 }
 
 /// A domain that strangers share with us would give them the cookie; a browser would refuse it, silently.

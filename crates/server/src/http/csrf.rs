@@ -17,7 +17,7 @@ use crate::edge::NoRandomness;
 /// Field of a hosted form that carries its token.
 pub const FORM_FIELD: &str = "form_token";
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// How long the cookie that form tokens are bound to lives: a week, in seconds.
 const FORM_COOKIE_AGE: u64 = 7 * 24 * 60 * 60;

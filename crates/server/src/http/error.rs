@@ -53,6 +53,8 @@ codes! {
     InvalidRequest 400 "invalid_request" "Invalid request" "The request could not be understood." None;
     AmbiguousCredentials 400 "ambiguous_credentials" "Ambiguous credentials" "The request carries more than one credential; send exactly one." InvalidRequest;
     InvalidResetToken 400 "invalid_token" "Invalid token" "The link or token is not valid or no longer valid." None;
+    InvalidTicket 400 "invalid_ticket" "Sign-in not completed" "The ticket is not valid or no longer valid." None;
+    UnknownApplication 400 "unknown_application" "Unknown application" "No application of this origin is configured (sso.origins)." None;
     UnknownProvider 400 "unknown_provider" "Unknown provider" "No provider of this name is configured." None;
 
     Unauthenticated 401 "unauthenticated" "Not signed in" "This needs an access token." Bearer;
@@ -75,6 +77,8 @@ codes! {
     Csrf 403 "csrf" "Cross-site request refused" "The request does not come from a page of this server or a trusted origin." None;
     InsufficientScope 403 "insufficient_scope" "Insufficient scope" "The access token does not allow this." InsufficientScope;
     Forbidden 403 "forbidden" "Forbidden" "You may not do this." None;
+    CookiesBlocked 403 "cookies_blocked" "Cookies blocked" "The browser sends no cookies back, and nobody can be signed in without." None;
+    SignInLoop 403 "sign_in_loop" "Sign-in goes round in circles" "What is set for the browser is not kept or not accepted." None;
     RegistrationDisabled 403 "registration_disabled" "Registration disabled" "Accounts are not created here by their users." None;
     RegistrationRefused 403 "registration_refused" "Registration refused" "You cannot get an account here." None;
     NotFound 404 "not_found" "Not found" "There is nothing here." None;

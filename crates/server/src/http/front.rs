@@ -20,12 +20,13 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, OriginalUri, Request};
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower::{Layer, Service};
 
+use super::applications::host_of;
 use super::body::{MediaType, media_type};
 use super::client::{Client, clean};
 use super::csrf::{self, Facts, Refused};
@@ -278,7 +279,7 @@ fn one_name(site: &Site, request: &Request) -> Option<HeaderValue> {
     if !site.is_loopback() {
         return None;
     }
-    let asked = host_of(request)?;
+    let asked = host_of(request.uri(), request.headers())?;
     let (host, port) = match asked.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
         _ => (asked, None),
@@ -292,13 +293,6 @@ fn one_name(site: &Site, request: &Request) -> Option<HeaderValue> {
     let uri = request.extensions().get::<OriginalUri>().map_or(request.uri(), |original| &original.0);
     let path = uri.path_and_query().map_or("/", |p| p.as_str());
     HeaderValue::try_from(format!("{}{path}", site.public_url)).ok()
-}
-
-fn host_of(request: &Request) -> Option<&str> {
-    match request.uri().authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => request.headers().get(HOST)?.to_str().ok(),
-    }
 }
 
 /// What is kept of a request until its answer.
@@ -384,7 +378,12 @@ fn panic_text(payload: &(dyn Any + Send)) -> String {
 fn bare_refusal(surface: Surface, response: &Response) -> Option<Code> {
     let of_ours = matches!(
         surface,
-        Surface::Auth | Surface::Verify | Surface::Public | Surface::AdminApi | Surface::Page
+        Surface::Auth
+            | Surface::Verify
+            | Surface::Public
+            | Surface::AdminApi
+            | Surface::Page
+            | Surface::Application
     );
     let plain = response.headers().get(CONTENT_TYPE).is_none_or(|t| t.as_bytes().starts_with(b"text/plain"));
     if !of_ours || !plain || response.extensions().get::<log::Note>().is_some() {

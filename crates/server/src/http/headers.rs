@@ -42,7 +42,8 @@ pub(crate) fn write(site: &Site, surface: Surface, response: &mut Response) {
     }
     let corp = if surface == Surface::Public { "cross-origin" } else { "same-origin" };
     headers.insert(CORP, HeaderValue::from_static(corp));
-    if site.public_url.https && !site.is_loopback() {
+    // Of somebody else's host only they can say that all of it has TLS.
+    if site.public_url.https && !site.is_loopback() && surface != Surface::Application {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
     }
     // What depends on who asks is nobody else's; a cookie in a cache would be everybody's.
@@ -56,7 +57,7 @@ pub(crate) fn write(site: &Site, surface: Surface, response: &mut Response) {
         Surface::Public => {
             headers.append(VARY, HeaderValue::from_static("Origin"));
         }
-        Surface::Page if is_html(headers) => {
+        Surface::Page | Surface::Application if is_html(headers) => {
             headers.append(VARY, HeaderValue::from_static("Cookie"));
         }
         _ => {}
@@ -188,6 +189,9 @@ mod tests {
         let slip = [(CACHE_CONTROL, "public, max-age=300"), (SET_COOKIE, "a=b")];
         assert_eq!(written("https://id.example.com", Surface::Public, slip)[CACHE_CONTROL], "no-store");
         assert!(!written("https://localhost", Surface::Auth, "x").contains_key(STRICT_TRANSPORT_SECURITY));
+        let visiting = written("https://id.example.com", Surface::Application, Html("x"));
+        assert!(!visiting.contains_key(STRICT_TRANSPORT_SECURITY), "it is not our host");
+        assert_eq!(visiting[VARY], "Cookie");
     }
 
     #[test]

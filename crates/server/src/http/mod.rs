@@ -3,6 +3,7 @@
 //! Handlers are thin: they name a use case of [`crate::app`] and an answer.
 
 mod answer;
+mod applications;
 pub mod auth;
 pub mod bearer;
 pub mod body;

@@ -6,6 +6,7 @@ use aws_lc_rs::hmac;
 use ipnet::IpNet;
 use jotgate_domain::Timestamp;
 
+use super::applications::Applications;
 use super::cookies::Cookies;
 use super::error::ErrorPage;
 use super::headers::RequestIds;
@@ -24,6 +25,8 @@ pub struct Site {
     /// `cookie.trusted_origins`, likewise.
     pub(crate) trusted_origins: Vec<String>,
     pub cookies: Cookies,
+    /// `sso.origins`
+    pub(crate) applications: Applications,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) form_key: hmac::Key,
     pub(crate) error_page: RenderError,
@@ -60,6 +63,7 @@ impl Site {
             own_origins,
             trusted_origins: config.cookie.trusted_origins.iter().map(ToString::to_string).collect(),
             cookies: Cookies::new(&config.cookie, &public_url, &mount, past_domains),
+            applications: Applications::new(config),
             trusted_proxies: config.trusted_proxies.clone(),
             form_key: hmac::Key::new(hmac::HMAC_SHA256, form_key),
             error_page,

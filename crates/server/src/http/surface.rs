@@ -15,6 +15,8 @@ pub enum Surface {
     AdminApi,
     /// Health, metrics, the API's description.
     Ops,
+    /// `/_jotgate/…`: pages on the host of an application, which is not ours.
+    Application,
     /// What people see in a browser, and what it consists of.
     Page,
 }
@@ -34,6 +36,7 @@ impl Surface {
             (".well-known", _) => Self::Ops,
             ("oauth", "authorize" | "logout") => Self::Page,
             ("oauth", _) => Self::OAuth,
+            ("_jotgate", _) => Self::Application,
             ("admin", rest) if rest == "api" || rest.starts_with("api/") => Self::AdminApi,
             ("jotgate.js" | "jotgate.d.ts", "") => Self::Public,
             ("healthz" | "readyz" | "metrics" | "openapi.json", "") => Self::Ops,
@@ -44,7 +47,7 @@ impl Surface {
     /// Whether what is refused here is refused with a page.
     #[must_use]
     pub const fn is_page(self) -> bool {
-        matches!(self, Self::Page)
+        matches!(self, Self::Page | Self::Application)
     }
 }
 
@@ -85,6 +88,8 @@ mod tests {
             ("/healthz", Surface::Ops),
             ("/healthz/x", Surface::Page),
             ("/login", Surface::Page),
+            ("/_jotgate/start", Surface::Application),
+            ("/_jotgates", Surface::Page),
             ("/", Surface::Page),
             ("//auth/login", Surface::Page),
             ("*", Surface::Auth),

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use jotgate_domain::client::{Client, ClientId};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
+use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::{
     Applied, Attempt, Attempted, AuditPage, AuditQuery, Change, Connections, Expect, Lookup, RevocationPage,
     Store, StoreError,
@@ -44,7 +45,7 @@ macro_rules! operations {
 }
 
 operations! {
-    attempt refresh apply user users session session_by_handle sessions client clients keys setting audit revocations sweep ping
+    attempt refresh apply user users session session_by_handle sessions client clients ticket keys setting audit revocations sweep ping
 }
 
 #[derive(Debug)]
@@ -179,6 +180,10 @@ impl Store for Measured {
 
     async fn clients(&self, after: Option<ClientId>, limit: u32) -> Result<Vec<Client>, StoreError> {
         self.stats.clients.measure(self.inner.clients(after, limit)).await
+    }
+
+    async fn ticket(&self, hash: [u8; 32]) -> Result<Option<Ticket>, StoreError> {
+        self.stats.ticket.measure(self.inner.ticket(hash)).await
     }
 
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {

@@ -6,6 +6,7 @@
 
 mod account;
 pub mod assets;
+mod away;
 mod device;
 #[expect(unreachable_pub, reason = "what the macro adds is public")]
 mod filters;
@@ -18,6 +19,7 @@ mod register;
 pub mod words;
 
 pub use account::{AccountPage, Notice, SessionRow};
+pub use away::AwayPage;
 pub use device::{Device, DeviceKind};
 pub use form::{Form, FormError};
 pub use login::{ContinuePage, LoginPage};

@@ -17,6 +17,7 @@ fn samples(mount: &str) -> Vec<(&'static str, String)> {
         ("account-wrong-password", render(&AccountPage::sample_wrong_password(), mount)),
         ("logout", render(&LogoutPage::sample(), mount)),
         ("signed-out", render(&SignedOutPage::sample(), mount)),
+        ("away", render(&AwayPage::sample(), mount)),
         ("problem", render(&ProblemPage::sample(), mount)),
         ("problem-busy", render(&ProblemPage::sample_busy(), mount)),
     ]

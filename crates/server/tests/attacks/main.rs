@@ -19,5 +19,6 @@ mod moments;
 mod passwords;
 mod refresh;
 mod registration;
+mod sso;
 mod tokens;
 mod tools;

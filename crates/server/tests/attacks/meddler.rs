@@ -12,6 +12,7 @@ use jotgate::store::Sqlite;
 use jotgate_domain::client::{Client, ClientId};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
+use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::{
     Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Lookup, RevocationPage, Store,
 };
@@ -144,6 +145,10 @@ impl Store for Meddler {
 
     async fn clients(&self, after: Option<ClientId>, limit: u32) -> Result<Vec<Client>, StoreError> {
         self.real.clients(after, limit).await
+    }
+
+    async fn ticket(&self, hash: [u8; 32]) -> Result<Option<Ticket>, StoreError> {
+        self.real.ticket(hash).await
     }
 
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {

@@ -11,10 +11,12 @@ mod revocation;
 mod sessions;
 mod sweep;
 mod throttle;
+mod tickets;
 mod users;
 
 pub(crate) use self::{
-    clients::*, keys::*, races::*, refresh::*, revocation::*, sessions::*, sweep::*, throttle::*, users::*,
+    clients::*, keys::*, races::*, refresh::*, revocation::*, sessions::*, sweep::*, throttle::*, tickets::*,
+    users::*,
 };
 
 /// Makes a test of each behaviour; `$store` makes an empty store, and what has to live as long as it.
@@ -62,6 +64,10 @@ macro_rules! store_suite {
             a_refresh_takes_a_fresh_entry_after_a_revocation
             a_repeat_takes_a_fresh_entry_too
             a_repeat_from_elsewhere_is_told_once
+            a_ticket_is_taken_once
+            of_racing_redemptions_one_wins
+            extended_tokens_are_remembered_as_long_as_they_live
+            the_sweeper_takes_expired_tickets
             tries_are_counted_and_delayed
             a_cleared_bucket_is_as_new
             an_unknown_name_is_counted_like_any_other

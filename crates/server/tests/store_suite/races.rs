@@ -11,17 +11,20 @@ use super::fixture::*;
 use super::throttle::{LIMIT, attempt};
 
 /// Runs `count` futures at once and returns what each gave.
-async fn at_once<'a, T>(count: usize, mut one: impl FnMut(usize) -> futures::Boxed<'a, T>) -> Vec<T> {
+pub(super) async fn at_once<'a, T>(
+    count: usize,
+    mut one: impl FnMut(usize) -> futures::Boxed<'a, T>,
+) -> Vec<T> {
     futures::join_all((0..count).map(&mut one).collect()).await
 }
 
 /// The little that these tests need of a futures library.
-mod futures {
+pub(super) mod futures {
     use std::future::{Future, poll_fn};
     use std::pin::Pin;
     use std::task::Poll;
 
-    pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+    pub(in crate::store_suite) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
     pub(super) async fn join_all<T>(mut all: Vec<Boxed<'_, T>>) -> Vec<T> {
         let mut done: Vec<Option<T>> = all.iter().map(|_| None).collect();

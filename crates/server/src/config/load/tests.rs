@@ -344,6 +344,29 @@ fn trusted_origins_are_exact_and_encrypted() {
 }
 
 #[test]
+fn applications_on_other_root_domains_are_exact_and_elsewhere() {
+    let own = "public_url = \"https://id.example.com\"\ncookie.domain = \".example.com\"\n";
+    let with = |origin: &str| format!("{own}sso.origins = [\"{origin}\"]");
+    for bad in [
+        "*",
+        "https://*.other.test",
+        "null",
+        "shop.other.test",
+        "https://shop.other.test/",
+        "https://other.test/shop",
+    ] {
+        refused(&with(bad));
+    }
+    assert_snapshot!(refused(&with("http://shop.other.test")), @"sso.origins (jotgate.toml:3): http://shop.other.test is not encrypted: whoever is on its network could take over its visitors; use https://");
+    assert_snapshot!(refused(&with("https://id.example.com:8443")), @"sso.origins (jotgate.toml:3): https://id.example.com:8443 is on the host of public_url: cookies do not tell ports apart, so what is set for the one replaces that of the other; an application there needs no entry");
+    assert_snapshot!(refused(&with("https://shop.example.com")), @"sso.origins (jotgate.toml:3): https://shop.example.com is under cookie.domain, .example.com: its cookie gets there by itself");
+    ok(&with("https://shop.other.test:8443"), &[], &[]);
+    ok(&with("https://shop.notexample.com"), &[], &[]);
+    ok("sso.origins = [\"http://shop.localhost:3000\"]", &[], &[]);
+    refused("sso.origins = [\"http://127.0.0.1:3000\"]");
+}
+
+#[test]
 fn lifetimes_fit_each_other() {
     assert_snapshot!(refused("session.idle_ttl = \"100d\""), @"session.idle_ttl (jotgate.toml:1): 100d is longer than session.max_ttl, 90d: a session cannot be idle for longer than it lives");
     assert_snapshot!(refused("jwks.max_age = \"1h\"\nkey.rotation = \"1h\""), @"key.rotation (jotgate.toml:2): 1h is less than twice jwks.max_age, 2h: a key has to be known everywhere before it signs");
@@ -402,6 +425,7 @@ fn settings_are_listed_in_order_with_roles() {
     cookie.domain = none (default)
     cookie.same_site = "lax" (default)
     cookie.trusted_origins = none (default)
+    sso.origins = none (default)
     password.hash = "argon2id,m=19456,t=2,p=1" (default)
     password.min_length = 8 (default)
     registration.enabled = true while public_url is loopback, else false (default)

@@ -47,7 +47,7 @@ pub(super) async fn get(
 /// # Errors
 /// 500 where the template fails.
 pub(super) fn onward(page: &Page, here: Here) -> Result<Response, PageError> {
-    if page.destination().is_none() || here.may_go_back {
+    if page.destination().is_none() || here.may_go_back || page.is_to_application() {
         return Ok(page.leave(account::PATH, here.cookies));
     }
     let username = here.signed_in.user.username.to_string();
@@ -63,6 +63,9 @@ pub(super) async fn post(
 ) -> Result<Response, PageError> {
     let sent = server.site().cookies.read_or_clear(&headers, PATH)?;
     let page = Page::new(&server, &sent, &fields.return_to)?;
+    if let Some((error, shown)) = page::keeps_no_cookies(&headers, &sent) {
+        return page.refuse(error, &view(&server, &page, fields.username, Some(shown)));
+    }
     let replaced = here::of_session_cookie(&server, &sent).await?;
     let login = LoginForm {
         username: &fields.username,

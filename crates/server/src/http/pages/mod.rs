@@ -14,6 +14,7 @@ mod problem;
 mod register;
 pub mod return_to;
 mod sessions;
+pub(super) mod sso;
 
 use axum::Router;
 use axum::extract::State;
@@ -42,6 +43,10 @@ pub(super) fn routes() -> Router<Server> {
         .route("/login", get(login::get).post(login::post))
         .route("/register", get(register::get).post(register::post))
         .route("/logout", get(logout::get).post(logout::post))
+        .route("/sso", get(sso::ticket))
+        .route("/_jotgate/start", get(sso::start))
+        .route("/_jotgate/finish", get(sso::finish))
+        .route("/_jotgate/assets/{file}", get(assets::visiting))
         .route("/account", get(account::get))
         .route("/account/sessions", post(sessions::post).get(account::back))
         .route("/account/password", post(password::post).get(account::back))

@@ -4,8 +4,8 @@ use askama::Template;
 use axum::body::Body;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, SET_COOKIE};
+use http::{HeaderMap, StatusCode};
 
 use super::return_to::{ReturnTo, Rules};
 use crate::app::Fault;
@@ -13,9 +13,9 @@ use crate::config::Mount;
 use crate::http::FormAction;
 use crate::http::cookies::Sent;
 use crate::http::csrf::{self, FormToken};
-use crate::http::error::{ApiError, PageError};
+use crate::http::error::{ApiError, Code, PageError};
 use crate::server::Server;
-use crate::ui::{self, Form, words};
+use crate::ui::{self, Form, FormError, words};
 
 /// A page about to be made, for one request.
 pub(super) struct Page {
@@ -37,6 +37,7 @@ impl Page {
             own: &site.own_origins,
             mount: site.mount.as_str(),
             trusted: &site.trusted_origins,
+            applications: &site.applications.origins(),
             domain: server.app().config.cookie.domain.as_deref(),
         };
         let FormToken { token, cookie } = csrf::form_token(site, sent)?;
@@ -59,6 +60,12 @@ impl Page {
             Some(to) => see_other(to, cookies),
             None => see_other(&self.mount.of(default), cookies),
         }
+    }
+
+    /// Whether that is an application on another root domain, whose own beginning ends every circle.
+    pub(super) fn is_to_application(&self) -> bool {
+        let sso = self.mount.of(super::sso::PATH);
+        self.destination().is_some_and(|to| to.split('?').next() == Some(&*sso))
     }
 
     /// The host to go to afterwards, where it is not ours.
@@ -116,8 +123,38 @@ pub(super) fn see_own(server: &Server, path: &str, cookies: Vec<HeaderValue>) ->
     see_other(&server.site().mount.of(path), cookies)
 }
 
+/// A page without a form, with the status and the headers of the refusal.
+///
+/// # Errors
+/// 500 where the template fails.
+pub(super) fn bare(
+    error: ApiError,
+    view: &impl Template,
+    cookies: Vec<HeaderValue>,
+) -> Result<Response, ApiError> {
+    let (mut response, _) = error.head();
+    *response.body_mut() = Body::from(ui::render(view, "").map_err(ApiError::internal)?);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for cookie in cookies {
+        headers.append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// What to say to a browser that was given a cookie with the form and sends back none: it would be signed in, and not be
+/// known at the next step. Other programs post without.
+pub(super) fn keeps_no_cookies(headers: &HeaderMap, sent: &Sent<'_>) -> Option<(ApiError, FormError)> {
+    let code = Code::CookiesBlocked;
+    let message = "Your browser keeps no cookies of this site, and without them nobody can be signed in. Allow them, then \
+                   try again.";
+    let shown = FormError { code: code.as_str(), message: message.to_owned(), field: None };
+    (sent.is_empty() && headers.contains_key(csrf::SEC_FETCH_SITE)).then(|| (code.into(), shown))
+}
+
 /// 303: whatever was posted is not posted again (RFC 9110 §15.4.4).
-fn see_other(to: &str, cookies: Vec<HeaderValue>) -> Response {
+pub(super) fn see_other(to: &str, cookies: Vec<HeaderValue>) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     let headers = response.headers_mut();
     // Printable ASCII: a path of ours or a destination that was found good.

@@ -52,6 +52,9 @@ pub(super) async fn post(
 ) -> Result<Response, PageError> {
     let sent = server.site().cookies.read_or_clear(&headers, PATH)?;
     let page = Page::new(&server, &sent, &fields.return_to)?;
+    if let Some((error, shown)) = page::keeps_no_cookies(&headers, &sent) {
+        return page.refuse(error, &view(&server, &page, fields.username, fields.email, Some(shown)));
+    }
     let form = RegisterForm {
         username: &fields.username,
         password: &fields.password,

@@ -6,12 +6,14 @@
 
 use url::{Host, Url};
 
+use crate::http::applications::PREFIX;
+
 /// A destination that was found good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnTo {
     /// For `Location`: a path of ours, or an absolute URL in normal form; printable ASCII.
     location: String,
-    /// `scheme://host[:port]`, where it is not ours.
+    /// `scheme://host[:port]`, where it is not ours, or leads on to there at once.
     origin: Option<String>,
 }
 
@@ -24,6 +26,8 @@ pub struct Rules<'a> {
     pub mount: &'a str,
     /// `cookie.trusted_origins`
     pub trusted: &'a [String],
+    /// `sso.origins`
+    pub applications: &'a [String],
     /// `cookie.domain`, without the leading dot.
     pub domain: Option<&'a str>,
 }
@@ -31,19 +35,18 @@ pub struct Rules<'a> {
 /// Pages that lead on to `return_to` themselves: nobody goes back to them, or it might go round for ever.
 const NEVER: [&str; 4] = ["", "/login", "/register", "/logout"];
 
-const LONGEST: usize = 2048;
+/// Enough for an address in an address in an address.
+const LONGEST: usize = 8192;
 
 impl ReturnTo {
     /// `asked` as a destination; none where it is not acceptable.
     #[must_use]
     pub fn parse(asked: &str, rules: Rules<'_>) -> Option<Self> {
-        // White space, controls and `\` are what browsers drop or turn before they read a URL.
-        let plain = |b: u8| matches!(b, b'!'..=b'~') && b != b'\\';
-        if asked.len() > LONGEST || !asked.bytes().all(plain) {
+        if asked.len() > LONGEST || !asked.bytes().all(is_plain) {
             return None;
         }
         if asked.starts_with('/') {
-            return local(asked, rules.mount);
+            return local(asked, rules);
         }
         let url = Url::parse(asked).ok()?;
         if !matches!(url.scheme(), "https" | "http") {
@@ -56,10 +59,12 @@ impl ReturnTo {
             return None;
         }
         if rules.own.contains(&origin) {
-            return local(if rest.is_empty() { "/" } else { rest }, rules.mount);
+            return local(if rest.is_empty() { "/" } else { rest }, rules);
         }
         let under_domain = |domain| url.scheme() == "https" && is_under(url.host(), domain);
-        let good = rules.trusted.contains(&origin) || rules.domain.is_some_and(under_domain);
+        let good = rules.trusted.contains(&origin)
+            || rules.applications.contains(&origin)
+            || rules.domain.is_some_and(under_domain);
         good.then(|| Self { location: url.into(), origin: Some(origin) })
     }
 
@@ -82,20 +87,49 @@ impl ReturnTo {
     }
 }
 
+/// `asked` as a place on the site of the application `origin`, for `Location`: its path, query and fragment. None
+/// where it is not one, and for the paths there that are ours.
+#[must_use]
+pub fn on_application(asked: &str, origin: &str) -> Option<String> {
+    let rest = asked.strip_prefix(origin).unwrap_or(asked);
+    if !rest.starts_with('/') || rest.len() > LONGEST || !rest.bytes().all(is_plain) {
+        return None;
+    }
+    let (url, location) = path_of(rest)?;
+    // Decoded, since what a proxy sends here it may have decoded first.
+    let ours = format!("{}/", url.path()).to_ascii_lowercase();
+    let ours = String::from_utf8_lossy(&decode(ours.as_bytes())).starts_with(PREFIX);
+    (!ours).then_some(location)
+}
+
 /// A path of our own origin, with query and fragment.
-fn local(asked: &str, mount: &str) -> Option<ReturnTo> {
-    // Only the path matters: the origin that it is read against is any.
+fn local(asked: &str, rules: Rules<'_>) -> Option<ReturnTo> {
+    let (url, location) = path_of(asked)?;
+    let ours = url.path().strip_prefix(rules.mount);
+    if ours.is_some_and(|path| NEVER.contains(&path.trim_end_matches('/'))) {
+        return None;
+    }
+    // From there it goes on to an application.
+    let onward = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value);
+    let origin = (ours == Some(super::sso::PATH)).then(|| onward(super::sso::ORIGIN)).flatten();
+    let origin = origin.and_then(|origin| rules.applications.iter().find(|known| **known == *origin));
+    Some(ReturnTo { location, origin: origin.cloned() })
+}
+
+/// A path in normal form. Only the path matters: the origin that it is read against is any.
+fn path_of(asked: &str) -> Option<(Url, String)> {
     let base = Url::parse("http://localhost").ok()?;
     let url = base.join(asked).ok()?;
     if url.origin() != base.origin() || !is_plain_path(asked) {
         return None;
     }
-    let ours = url.path().trim_end_matches('/').strip_prefix(mount);
-    if ours.is_some_and(|path| NEVER.contains(&path)) {
-        return None;
-    }
-    let location = url.as_str().strip_prefix("http://localhost")?;
-    Some(ReturnTo { location: location.to_owned(), origin: None })
+    let location = url.as_str().strip_prefix("http://localhost")?.to_owned();
+    Some((url, location))
+}
+
+/// White space, controls and `\` are what browsers drop or turn before they read a URL.
+fn is_plain(b: u8) -> bool {
+    matches!(b, b'!'..=b'~') && b != b'\\'
 }
 
 /// Whether every reader finds the same path in it: nothing that could become a host, a parent folder or a
@@ -165,7 +199,14 @@ mod tests {
     fn parse_under(asked: &str, mount: &str) -> Option<(String, Option<String>)> {
         let own = ["https://auth.example.com".to_owned()];
         let trusted = ["https://partner.test".to_owned(), "http://localhost:3000".to_owned()];
-        let rules = Rules { own: &own, mount, trusted: &trusted, domain: Some("example.com") };
+        let applications = ["https://shop.other.test".to_owned()];
+        let rules = Rules {
+            own: &own,
+            mount,
+            trusted: &trusted,
+            applications: &applications,
+            domain: Some("example.com"),
+        };
         ReturnTo::parse(asked, rules).map(|to| (to.location, to.origin))
     }
 
@@ -206,6 +247,13 @@ mod tests {
             ("https://partner.test/a?b=c#d", "https://partner.test/a?b=c#d", "https://partner.test"),
             ("http://localhost:3000/cb", "http://localhost:3000/cb", "http://localhost:3000"),
             ("https://wiki.example.com/", "https://wiki.example.com/", "https://wiki.example.com"),
+            ("https://shop.other.test/a?b", "https://shop.other.test/a?b", "https://shop.other.test"),
+            // On to the application at once.
+            (
+                "/sso?origin=https%3A%2F%2Fshop.other.test&binding=x",
+                "/sso?origin=https%3A%2F%2Fshop.other.test&binding=x",
+                "https://shop.other.test",
+            ),
             ("https://example.com?x", "https://example.com/?x", "https://example.com"),
             (
                 "https://a_b.c-d.example.com:8443/",
@@ -249,6 +297,9 @@ mod tests {
             // Ours in front of theirs.
             "https://auth.example.com@evil.test/",
             "https://auth.example.com:x@evil.test/",
+            "https://shop.other.test:8443/",
+            "https://sub.shop.other.test/",
+            "http://shop.other.test/",
             "https://user@wiki.example.com/",
             "https://user:pass@auth.example.com/",
             "https://@auth.example.com/",
@@ -326,14 +377,68 @@ mod tests {
             assert_eq!(parse(asked), None, "{asked:?}");
         }
         assert_eq!(parse(&format!("/{}", "a".repeat(LONGEST))), None);
-        let deep = format!("/%{}2fevil", "25".repeat(600));
+        let deep = format!("/%{}2fevil", "25".repeat(2000));
         assert_eq!(parse(&deep), None);
     }
 
     #[test]
+    fn a148_a_ticket_leads_to_no_strangers_site() {
+        for asked in ["/sso?origin=https%3A%2F%2Fevil.test", "/sso", "/sso/?origin=https://shop.other.test"] {
+            assert_eq!(parse(asked), Some((asked.to_owned(), None)), "{asked}: named in no policy");
+        }
+    }
+
+    #[test]
+    fn a148_on_an_application_only_its_own_paths_are_good() {
+        const SHOP: &str = "https://shop.other.test";
+        for (asked, location) in [
+            ("/", "/"),
+            ("/page?a=b#c", "/page?a=b#c"),
+            ("/login", "/login"),
+            ("https://shop.other.test/page", "/page"),
+            ("/caf%C3%A9", "/caf%C3%A9"),
+            ("/_jotgates", "/_jotgates"),
+        ] {
+            assert_eq!(on_application(asked, SHOP).as_deref(), Some(location), "{asked}");
+        }
+        for asked in [
+            "",
+            "page",
+            "//evil.test",
+            "/\\evil.test",
+            "/%2f/evil.test",
+            "/%5cevil.test",
+            "/..//evil.test",
+            "/a/../b",
+            "/\t/evil",
+            "https://evil.test/",
+            "https://shop.other.test",
+            "https://shop.other.test:8443/",
+            "https://shop.other.test.evil/",
+            "https://shop.other.test@evil.test/",
+            "https://shop.other.test//evil.test",
+            "javascript:alert(1)",
+            // Round and round.
+            "/_jotgate",
+            "/_jotgate/start?return_to=/",
+            "/_jotgate/finish",
+            "/%5fjotgate/start",
+            "/_JOTGATE/start",
+        ] {
+            assert_eq!(on_application(asked, SHOP), None, "{asked:?}");
+        }
+        assert_eq!(on_application(&format!("/{}", "a".repeat(LONGEST)), SHOP), None);
+    }
+
+    #[test]
     fn without_a_domain_only_trusted_origins_are_others() {
-        let rules =
-            Rules { own: &["http://localhost:8080".to_owned()], mount: "", trusted: &[], domain: None };
+        let rules = Rules {
+            mount: "",
+            own: &["http://localhost:8080".to_owned()],
+            trusted: &[],
+            applications: &[],
+            domain: None,
+        };
         for asked in ["https://wiki.example.com/", "https://localhost:8080/x", "http://localhost/x"] {
             assert_eq!(ReturnTo::parse(asked, rules), None, "{asked}");
         }
@@ -342,8 +447,13 @@ mod tests {
 
     #[test]
     fn people_are_told_the_host() {
-        let rules =
-            Rules { own: &[], mount: "", trusted: &["http://localhost:3000".to_owned()], domain: None };
+        let rules = Rules {
+            mount: "",
+            own: &[],
+            trusted: &["http://localhost:3000".to_owned()],
+            applications: &[],
+            domain: None,
+        };
         let to = ReturnTo::parse("http://localhost:3000/a", rules).unwrap();
         assert_eq!((to.host(), to.origin()), (Some("localhost:3000"), Some("http://localhost:3000")));
         assert_eq!(ReturnTo::parse("/a", rules).unwrap().host(), None);

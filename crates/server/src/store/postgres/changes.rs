@@ -80,6 +80,7 @@ impl Steps {
                 Expect::Client(id) => {
                     steps.add(&sql::EXPECT_CLIENT, values![id.as_str().to_owned()]);
                 }
+                Expect::Ticket(hash) => steps.add(&sql::EXPECT_TICKET, values![hash.to_vec()]),
                 Expect::Setting { name, value: Some(value) } => {
                     steps.add(&sql::EXPECT_SETTING, values![name.clone(), value.clone()]);
                 }
@@ -131,6 +132,20 @@ impl Steps {
                 self.then(&sql::END_SESSIONS_OF_CLIENT, values![id.clone(), margin()], Then::Ended);
                 self.add(&sql::DELETE_CLIENT, values![id]);
             }
+            Change::ExtendTokens { session, access_until } => {
+                self.status(&sql::EXTEND_TOKENS, values![session.0, access_until.0]);
+            }
+            Change::PutTicket(ticket) => self.add(
+                &sql::PUT_TICKET,
+                values![
+                    ticket.hash.to_vec(),
+                    ticket.session.0,
+                    ticket.origin.clone(),
+                    ticket.binding.to_vec(),
+                    ticket.expires_at.0,
+                ],
+            ),
+            Change::TakeTicket(hash) => self.add(&sql::TAKE_TICKET, values![hash.to_vec()]),
             Change::ClearThrottle(bucket) => self.add(&sql::CLEAR_THROTTLE, values![bucket.to_vec()]),
             Change::PutKey(key) => {
                 self.bell = true;

@@ -23,6 +23,7 @@ use jotgate_domain::client::{Client, ClientId};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::refresh::{self, Granted, Outcome};
+use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::{
     Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Lookup, Revocable, RevocationPage,
     Revoked,
@@ -450,6 +451,10 @@ impl Store for Postgres {
         self.many(&sql::CLIENTS_AFTER, &[&after, &i64::from(limit)], rows::client).await
     }
 
+    async fn ticket(&self, hash: [u8; 32]) -> Result<Option<Ticket>, StoreError> {
+        self.one(&sql::TICKET, &[&hash.as_slice()], rows::ticket).await
+    }
+
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         self.many(&sql::KEYS, &[], rows::key).await
     }
@@ -532,6 +537,7 @@ impl Store for Postgres {
         let kinds = [
             (&sql::SWEEP_REVOCATIONS, now.0),
             (&sql::SWEEP_THROTTLES, now.0),
+            (&sql::SWEEP_TICKETS, now.0),
             (&sql::SWEEP_AUDIT, keep),
             (&sql::SWEEP_SESSIONS, now.0),
         ];

@@ -5,6 +5,7 @@ use jotgate_domain::client::{Client, ClientId, Proof};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::{Email, Username};
 use jotgate_domain::session::RefreshState;
+use jotgate_domain::sso::Ticket;
 use jotgate_domain::{Session, SessionId, StoreError, Timestamp, User, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -129,6 +130,19 @@ pub(super) fn client(row: &Row) -> Result<Client, StoreError> {
         proof: hash.map_or(Proof::None, Proof::Secret),
         audiences: codec::texts_from_json(get(row, 3)?)?,
         created_at: instant(row, 4)?,
+    })
+}
+
+pub(super) fn ticket(row: &Row) -> Result<Ticket, StoreError> {
+    let bytes = |at| -> Result<[u8; 32], StoreError> {
+        get::<&[u8]>(row, at)?.try_into().map_err(|_| codec::corrupt("sso_tickets"))
+    };
+    Ok(Ticket {
+        hash: bytes(0)?,
+        session: SessionId(get(row, 1)?),
+        origin: get(row, 2)?,
+        binding: bytes(3)?,
+        expires_at: instant(row, 4)?,
     })
 }
 

@@ -155,6 +155,7 @@ statements! {
     CLIENT [TEXT] = "SELECT id, name, secret_hash, audiences, created_at FROM clients WHERE id = $1";
     CLIENTS_AFTER [TEXT, INT8] =
         "SELECT id, name, secret_hash, audiences, created_at FROM clients WHERE id > $1 ORDER BY id LIMIT $2";
+    TICKET [BYTEA] = "SELECT hash, session_id, origin, binding, expires_at FROM sso_tickets WHERE hash = $1";
     KEYS [] = "SELECT kid, algorithm, sealed, published_at, signs_at, gone_at FROM signing_keys";
     SETTING [TEXT] = "SELECT value FROM settings WHERE name = $1";
     PING [] = "SELECT 1";
@@ -172,6 +173,9 @@ statements! {
          FOR NO KEY UPDATE) s";
     EXPECT_CLIENT [TEXT] =
         "SELECT jotgate_expect(count(*) = 1) FROM (SELECT 1 FROM clients WHERE id = $1 FOR UPDATE) c";
+    /// Of two who come for one ticket the second waits here, and finds it gone.
+    EXPECT_TICKET [BYTEA] =
+        "SELECT jotgate_expect(count(*) = 1) FROM (SELECT 1 FROM sso_tickets WHERE hash = $1 FOR UPDATE) t";
     EXPECT_SETTING [TEXT, TEXT] =
         "SELECT jotgate_expect(count(*) = 1) FROM (SELECT 1 FROM settings WHERE name = $1 AND value = $2 \
          FOR UPDATE) s";
@@ -234,6 +238,13 @@ statements! {
          authenticated_at = $9, last_used_at = $10, idle_until = $11, expires_at = $12, used_address = NULL, \
          used_agent = NULL, elsewhere_at = NULL, sweep_at = least(sweep_at, $11, $12) WHERE id = $1 \
          RETURNING status) SELECT max(status), jotgate_expect(count(*) = 1) FROM renewed";
+    EXTEND_TOKENS [UUID, INT8] =
+        "WITH extended AS (UPDATE sessions SET status = coalesce(status, nextval('status_numbers')), \
+         access_until = greatest(access_until, $2) WHERE id = $1 RETURNING status) \
+         SELECT max(status), jotgate_expect(count(*) = 1) FROM extended";
+    PUT_TICKET [BYTEA, UUID, TEXT, BYTEA, INT8] =
+        "INSERT INTO sso_tickets (hash, session_id, origin, binding, expires_at) VALUES ($1, $2, $3, $4, $5)";
+    TAKE_TICKET [BYTEA] = "DELETE FROM sso_tickets WHERE hash = $1";
     REVOKE_KEY [TEXT, INT8] = "INSERT INTO revocations (kid, until_at) VALUES ($1, $2)";
     CREATE_CLIENT [TEXT, TEXT, BYTEA, TEXT, INT8] =
         "INSERT INTO clients (id, name, secret_hash, audiences, created_at) VALUES ($1, $2, $3, $4, $5)";
@@ -267,6 +278,9 @@ statements! {
     SWEEP_REVOCATIONS [INT8, INT8] =
         "WITH gone AS (DELETE FROM revocations WHERE seq = ANY(ARRAY(SELECT seq FROM revocations \
          WHERE until_at < $1 ORDER BY until_at LIMIT $2)) RETURNING 1) SELECT count(*), count(*) FROM gone";
+    SWEEP_TICKETS [INT8, INT8] =
+        "WITH gone AS (DELETE FROM sso_tickets WHERE hash = ANY(ARRAY(SELECT hash FROM sso_tickets \
+         WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)) RETURNING 1) SELECT count(*), count(*) FROM gone";
     SWEEP_AUDIT [INT8, INT8] =
         "WITH gone AS (DELETE FROM audit WHERE id = ANY(ARRAY(SELECT id FROM audit WHERE id <= \
          (SELECT max(id) FROM audit) - $1 ORDER BY id LIMIT $2)) RETURNING 1) SELECT count(*), count(*) FROM gone";

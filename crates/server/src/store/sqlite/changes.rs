@@ -6,6 +6,7 @@ use jotgate_domain::audit::{Action, Actor, Event};
 use jotgate_domain::client::{Client, ClientId, Proof};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::refresh::{self, Granted, Outcome};
+use jotgate_domain::sso::Ticket;
 use jotgate_domain::status::REVOKED_MARGIN;
 use jotgate_domain::store::{Applied, Attempt, Attempted, Revocable, Revoked, Unique};
 use jotgate_domain::throttle::{self, Bucket, BucketKey, Verdict};
@@ -226,6 +227,13 @@ pub(super) fn apply(tx: &Tx<'_>, changes: &[Change], expect: &[Expect]) -> Resul
             Change::RenewSession(session) => renew_session(tx, session, &mut applied)?,
             Change::CreateClient(client) => create_client(tx, client)?,
             Change::DeleteClient(id) => delete_client(tx, id, &mut applied)?,
+            Change::ExtendTokens { session, access_until } => {
+                extend_tokens(tx, *session, *access_until, &mut applied)?;
+            }
+            Change::PutTicket(ticket) => put_ticket(tx, ticket)?,
+            Change::TakeTicket(hash) => {
+                tx.connection.prepare_cached(TAKE_TICKET)?.execute([hash.as_slice()])?;
+            }
             Change::ClearThrottle(bucket) => clear_throttle(tx, bucket)?,
             Change::PutKey(key) => put_key(tx, key)?,
             Change::DeleteKey { kid } => {
@@ -256,6 +264,10 @@ fn holds(tx: &Tx<'_>, expected: &Expect) -> Result<bool, Failure> {
         Expect::Client(id) => {
             tx.connection.prepare_cached("SELECT 1 FROM clients WHERE id = ?1")?.exists([id.as_str()])?
         }
+        Expect::Ticket(hash) => tx
+            .connection
+            .prepare_cached("SELECT 1 FROM sso_tickets WHERE hash = ?1")?
+            .exists([hash.as_slice()])?,
         Expect::Setting { name, value } => rows::setting(tx.connection, name)? == *value,
     })
 }
@@ -452,6 +464,46 @@ fn renew_session(tx: &Tx<'_>, session: &Session, applied: &mut Applied) -> Resul
     Ok(())
 }
 
+/// One that is gone is a conflict, as where a session is renewed.
+fn extend_tokens(
+    tx: &Tx<'_>,
+    id: SessionId,
+    access_until: Timestamp,
+    applied: &mut Applied,
+) -> Result<(), Failure> {
+    let entry: Option<Option<u64>> = tx
+        .connection
+        .prepare_cached("SELECT status FROM sessions WHERE id = ?1")?
+        .query_row([Id(id.0)], |row| row.get(0))
+        .optional()?;
+    let status = match entry.ok_or(Failure::Refused(StoreError::Conflict))? {
+        Some(status) => status,
+        None => next_status(tx)?,
+    };
+    tx.connection
+        .prepare_cached(
+            "UPDATE sessions SET status = ?2, access_until = max(access_until, ?3) WHERE id = ?1",
+        )?
+        .execute(params![Id(id.0), status, access_until.0])?;
+    applied.status.push(status);
+    Ok(())
+}
+
+fn put_ticket(tx: &Tx<'_>, ticket: &Ticket) -> Result<(), Failure> {
+    tx.connection
+        .prepare_cached(
+            "INSERT INTO sso_tickets (hash, session_id, origin, binding, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            ticket.hash.as_slice(),
+            Id(ticket.session.0),
+            ticket.origin,
+            ticket.binding.as_slice(),
+            ticket.expires_at.0,
+        ])?;
+    Ok(())
+}
+
 fn revoke(tx: &Tx<'_>, status: u64, access_until: Timestamp, applied: &mut Applied) -> Result<(), Failure> {
     let until = access_until.plus(REVOKED_MARGIN);
     tx.connection.prepare_cached(ADD_REVOCATION)?.execute(params![status, Null, until.0])?;
@@ -551,6 +603,9 @@ pub(super) const SWEEP_REVOCATIONS: &str = "DELETE FROM revocations WHERE seq IN
      (SELECT seq FROM revocations WHERE until_at < ?1 ORDER BY until_at LIMIT ?2)";
 pub(super) const SWEEP_THROTTLES: &str = "DELETE FROM throttles WHERE bucket IN \
      (SELECT bucket FROM throttles WHERE forgotten_at <= ?1 ORDER BY forgotten_at LIMIT ?2)";
+pub(super) const TAKE_TICKET: &str = "DELETE FROM sso_tickets WHERE hash = ?1";
+pub(super) const SWEEP_TICKETS: &str = "DELETE FROM sso_tickets WHERE hash IN \
+     (SELECT hash FROM sso_tickets WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
 pub(super) const SWEEP_AUDIT: &str = "DELETE FROM audit WHERE id IN \
      (SELECT id FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?1 ORDER BY id LIMIT ?2)";
 
@@ -588,6 +643,7 @@ pub(super) fn sweep_rest(tx: &Tx<'_>, now: Timestamp, keep_audit: u64, batch: u3
     let keep = i64::try_from(keep_audit).unwrap_or(i64::MAX);
     let mut gone = tx.connection.prepare_cached(SWEEP_REVOCATIONS)?.execute(params![now.0, batch])?;
     gone += tx.connection.prepare_cached(SWEEP_THROTTLES)?.execute(params![now.0, batch])?;
+    gone += tx.connection.prepare_cached(SWEEP_TICKETS)?.execute(params![now.0, batch])?;
     gone += tx.connection.prepare_cached(SWEEP_AUDIT)?.execute(params![keep, batch])?;
     Ok(u64::try_from(gone).unwrap_or(u64::MAX))
 }

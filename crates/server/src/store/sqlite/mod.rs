@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use jotgate_domain::client::{Client, ClientId};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
+use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::{
     Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Lookup, RevocationPage,
 };
@@ -164,6 +165,10 @@ impl Store for Sqlite {
                     .collect()
             })
             .await
+    }
+
+    async fn ticket(&self, hash: [u8; 32]) -> Result<Option<Ticket>, StoreError> {
+        self.readers.point(move |connection| rows::ticket(connection, &hash)).await
     }
 
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {

@@ -6,6 +6,7 @@ use jotgate_domain::client::{Client, ClientId, Proof};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::{Email, RoleName, Username};
 use jotgate_domain::session::RefreshState;
+use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::{Lookup, Revocable, Revoked};
 use jotgate_domain::{Session, SessionId, StoreError, Timestamp, User, UserId};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef};
@@ -77,6 +78,8 @@ pub(super) const CLIENT: &str =
     "SELECT id, name, secret_hash, audiences, created_at FROM clients WHERE id = ?1";
 pub(super) const CLIENTS_AFTER: &str =
     "SELECT id, name, secret_hash, audiences, created_at FROM clients WHERE id > ?1 ORDER BY id LIMIT ?2";
+pub(super) const TICKET: &str =
+    "SELECT hash, session_id, origin, binding, expires_at FROM sso_tickets WHERE hash = ?1";
 pub(super) const KEYS: &str =
     "SELECT kid, algorithm, sealed, published_at, signs_at, gone_at FROM signing_keys";
 pub(super) const SETTING: &str = "SELECT value FROM settings WHERE name = ?1";
@@ -119,6 +122,19 @@ pub(super) fn session(connection: &Connection, id: SessionId) -> rusqlite::Resul
         .prepare_cached(SESSION_WITH_USER)?
         .query_row([Id(id.0)], |row| Ok((session_at(row, USER_COLUMNS)?, user_at(row, 0)?)))
         .optional()
+}
+
+pub(super) fn ticket(connection: &Connection, hash: &[u8; 32]) -> rusqlite::Result<Option<Ticket>> {
+    let read = |row: &Row<'_>| {
+        Ok(Ticket {
+            hash: row.get(0)?,
+            session: SessionId(row.get::<_, Id>(1)?.0),
+            origin: row.get(2)?,
+            binding: row.get(3)?,
+            expires_at: Timestamp(row.get(4)?),
+        })
+    };
+    connection.prepare_cached(TICKET)?.query_row([hash.as_slice()], read).optional()
 }
 
 /// What a refresh reads.

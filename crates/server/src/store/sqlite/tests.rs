@@ -120,6 +120,9 @@ async fn no_hot_statement_scans() {
         changes::DUE_SESSIONS,
         changes::SWEEP_REVOCATIONS,
         changes::SWEEP_THROTTLES,
+        changes::SWEEP_TICKETS,
+        changes::TAKE_TICKET,
+        rows::TICKET,
         changes::SWEEP_AUDIT,
         // The foreign key of sessions, when a user is deleted.
         "SELECT 1 FROM sessions WHERE user_id = ?1",

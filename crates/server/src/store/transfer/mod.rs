@@ -54,7 +54,7 @@ struct Table {
 }
 
 /// In the order in which they can be filled.
-const TABLES: [Table; 8] = {
+const TABLES: [Table; 9] = {
     use Kind::{Bytes, Id, Int, Text};
     [
         Table {
@@ -135,6 +135,16 @@ const TABLES: [Table; 8] = {
                 ("secret_hash", Bytes),
                 ("audiences", Text),
                 ("created_at", Int),
+            ],
+        },
+        Table {
+            name: "sso_tickets",
+            columns: &[
+                ("hash", Bytes),
+                ("session_id", Id),
+                ("origin", Text),
+                ("binding", Bytes),
+                ("expires_at", Int),
             ],
         },
         Table { name: "settings", columns: &[("name", Text), ("value", Text)] },

@@ -6,6 +6,7 @@ use jotgate_domain::client::{Client, ClientId, Proof};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::{Email, Username};
 use jotgate_domain::session::{FIRST_PARTY, RefreshState};
+use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::Store;
 use jotgate_domain::{Change, Session, SessionId, User, UserId};
 use rusqlite::Connection;
@@ -125,6 +126,13 @@ async fn fill(store: &dyn Store, users: u32) {
     };
     let changes = vec![
         Change::PutKey(key),
+        Change::PutTicket(Ticket {
+            hash: [3; 32],
+            session: SessionId(Uuid::from_u128(9)),
+            origin: "https://shop.other.test".to_owned(),
+            binding: [255; 32],
+            expires_at: NOW,
+        }),
         Change::RevokeKey { kid: "gone".to_owned(), until: NOW },
         Change::PutSetting { name: "x".to_owned(), value: "{}".to_owned() },
         Change::CreateClient(client("é?", Proof::Secret([255; 32]))),
