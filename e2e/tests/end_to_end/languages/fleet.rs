@@ -51,6 +51,18 @@ pub(super) struct Member {
 impl Fleet {
     /// Starts all, and waits until each answers. `stale_after`: seconds.
     pub(super) fn start(issuer: &str, audience: &str, stale_after: u64) -> Self {
+        let mut fleet = Self::spawn(issuer, audience, stale_after, &[]);
+        fleet.ready();
+        fleet
+    }
+
+    /// Starts all, with these variables too.
+    pub(super) fn spawn(
+        issuer: &str,
+        audience: &str,
+        stale_after: u64,
+        environment: &[(&str, String)],
+    ) -> Self {
         let logs = tempfile::Builder::new().prefix("jotgate-languages-").tempdir().unwrap();
         let start = |(language, program): &(&'static str, Program)| {
             let log = logs.path().join(language);
@@ -67,6 +79,7 @@ impl Fleet {
                 .envs(program.environment.iter().map(|(name, value)| (name, value)))
                 .envs([("ISSUER", issuer), ("AUDIENCE", audience), ("PORT", &port_text)])
                 .env("STALE_AFTER", stale_after.to_string())
+                .envs(environment.iter().map(|(name, value)| (name, value)))
                 .stdin(Stdio::null())
                 .stdout(out)
                 .stderr(error)
@@ -74,17 +87,21 @@ impl Fleet {
                 .unwrap_or_else(|error| panic!("{language}: {error}"));
             Member { language, url: format!("http://127.0.0.1:{port}"), child, log }
         };
-        let mut fleet = Self { members: PROGRAMS.iter().map(start).collect(), _logs: logs };
+        let fleet = Self { members: PROGRAMS.iter().map(start).collect(), _logs: logs };
         assert!(!fleet.members.is_empty(), "Rust at least is there");
+        fleet
+    }
+
+    /// Waits until each answers.
+    pub(super) fn ready(&mut self) {
         let begin = Instant::now();
-        for member in &mut fleet.members {
+        for member in &mut self.members {
             while member.health().is_none() {
                 let ended = member.child.try_wait().unwrap();
                 assert!(ended.is_none() && begin.elapsed() < START_LIMIT, "{ended:?}: {}", member.said());
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
-        fleet
     }
 
     /// Waits until it holds of each, at most so long; when it first did.

@@ -8,6 +8,7 @@ mod hostile;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use e2e::Server;
@@ -61,6 +62,44 @@ fn five_languages_refuse_who_logged_out() {
         assert!(*took < BOUND, "{} took {took:?}\n{table}", member.language);
     }
     documented::check_table(&table);
+}
+
+/// Whoever has no reason to trust the issuer's certificate learns nothing from it, and so lets nobody in.
+#[test]
+fn five_languages_believe_no_certificate_of_their_own_accord() {
+    let server = Server::with().tls().start();
+    let (issuer, certificate) = (server.url(), server.folder().join("tls.crt"));
+    let certificate = certificate.to_str().unwrap().to_owned();
+    let store = server.folder().join("trust.p12");
+    let java =
+        format!("-Djavax.net.ssl.trustStore={} -Djavax.net.ssl.trustStorePassword=changeit", store.display());
+    // Where Java is left out, its tool is missing too.
+    let _ = Command::new("keytool")
+        .args([
+            "-importcert",
+            "-noprompt",
+            "-alias",
+            "jotgate",
+            "-storepass",
+            "changeit",
+            "-storetype",
+            "PKCS12",
+        ])
+        .args(["-file", &certificate, "-keystore"])
+        .arg(&store)
+        .output();
+    let trust = [
+        ("NODE_EXTRA_CA_CERTS", certificate.clone()),
+        ("SSL_CERT_FILE", certificate),
+        ("JAVA_TOOL_OPTIONS", java),
+    ];
+    let strangers = Fleet::spawn(issuer, issuer, 60, &[]);
+    let mut friends = Fleet::spawn(issuer, issuer, 60, &trust);
+    friends.ready();
+    friends.wait("fresh", PATIENCE, |member| says(member, "fresh"));
+    for member in &strangers.members {
+        assert!(!says(member, "fresh"), "{}: {:?}\n{}", member.language, member.health(), member.said());
+    }
 }
 
 fn says(member: &Member, what: &str) -> bool {
