@@ -246,6 +246,8 @@ fn e2e(check: &mut Check) -> Outcome {
         machine.debian("node", &["nodejs"], "drives the browser, and verifies tokens").map(drop),
         machine.npm("e2e/browser", "target/e2e/browser"),
         machine.npm("e2e/jose", "target/e2e/jose"),
+        machine.npm("e2e/webhooks", "target/e2e/webhooks"),
+        machine.pip("e2e/webhooks/requirements.txt", "target/e2e/webhooks-python"),
         machine.postgres(),
     ]);
     test_release(check, &["--lib", "--test", "end_to_end"])

@@ -25,6 +25,7 @@ pub mod throttle;
 pub mod time;
 pub mod token;
 pub mod user;
+pub mod webhook;
 
 pub use id::{SessionId, UserId};
 pub use session::Session;

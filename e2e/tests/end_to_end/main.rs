@@ -12,3 +12,4 @@ mod nodes;
 mod pages;
 mod revocation;
 mod rotation;
+mod webhooks;

@@ -19,6 +19,7 @@ mod roles;
 mod sessions;
 mod status_list;
 pub mod transfer;
+mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub use password::ChangePasswordError;
 pub use refresh::{Holder, RefreshError};
 pub use register::{RegisterError, RegisterForm};
 pub use status_list::StatusList;
+pub use webhooks::WebhookState;
 
 use crate::config::{Config, Mount, Origin};
 use crate::edge::{Edge, NoRandomness};
@@ -75,6 +77,7 @@ pub struct App {
     /// What other programs follow to refuse what was revoked.
     pub feed: feed::Feed,
     status_lists: status_list::StatusLists,
+    webhooks: webhooks::Webhooks,
     addresses: addresses::Addresses,
     mails: addresses::Addresses,
     past_cookie_domains: Vec<String>,

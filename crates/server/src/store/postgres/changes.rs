@@ -4,6 +4,7 @@ use jotgate_domain::audit::{Action, Actor, Event};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::status::REVOKED_MARGIN;
 use jotgate_domain::store::{Applied, Revocable, Revoked};
+use jotgate_domain::webhook::Delivery;
 use jotgate_domain::{Change, Expect, Session, SessionId, StoreError, Timestamp, User, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -134,6 +135,8 @@ impl Steps {
                 self.add(&sql::PUT_SETTING, values![name.clone(), value.clone()]);
             }
             Change::Audit(event) => self.event(event),
+            Change::PutDelivery(delivery) => self.add(&sql::PUT_DELIVERY, delivery_values(delivery)),
+            Change::DeleteDelivery { id } => self.add(&sql::DELETE_DELIVERY, values![id.clone()]),
         }
     }
 
@@ -312,6 +315,19 @@ fn user_values(user: &User) -> Vec<Value> {
         user.created_at.0,
         at(user.disabled_at),
         user.version,
+    ]
+}
+
+fn delivery_values(delivery: &Delivery) -> Vec<Value> {
+    values![
+        delivery.id.clone(),
+        delivery.webhook.clone(),
+        delivery.kind.clone(),
+        text(&delivery.body),
+        i64::from(delivery.tries),
+        delivery.next_at.0,
+        at(delivery.dead_at),
+        text(&delivery.problem),
     ]
 }
 

@@ -32,7 +32,7 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; what was released is never edited again.
-pub(super) const MIGRATIONS: &[Migration] = &[migration!(1, "0001_initial")];
+pub(super) const MIGRATIONS: &[Migration] = &[migration!(1, "0001_initial"), migration!(2, "0002_webhooks")];
 
 /// Brings the schema up to `migrations`; `now` is what the record says of the time.
 ///
