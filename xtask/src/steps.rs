@@ -254,7 +254,7 @@ fn e2e(check: &mut Check) -> Outcome {
 }
 
 fn documents(check: &mut Check) -> Outcome {
-    for program in ["curl", "jq"] {
+    for program in ["curl", "jq", "openssl"] {
         if let Err(missing) = check.machine.debian(program, &[program], "the documents use it") {
             return Outcome::LeftOut(missing);
         }
