@@ -254,6 +254,8 @@ fn e2e(check: &mut Check) -> Outcome {
         machine.pip(&format!("{EXAMPLES}/python/requirements.txt"), "target/e2e/resource-servers/python"),
         machine.go(&format!("{EXAMPLES}/go"), "target/e2e/resource-servers/go"),
         machine.maven(&format!("{EXAMPLES}/java"), "target/e2e/maven"),
+        machine.npm("e2e/webhooks", "target/e2e/webhooks"),
+        machine.pip("e2e/webhooks/requirements.txt", "target/e2e/webhooks-python"),
         machine.postgres(),
     ]);
     test_release(check, &["--lib", "--test", "end_to_end"])
@@ -276,7 +278,7 @@ fn packaging(check: &mut Check) -> Outcome {
 }
 
 fn documents(check: &mut Check) -> Outcome {
-    for program in ["curl", "jq"] {
+    for program in ["curl", "jq", "openssl"] {
         if let Err(missing) = check.machine.debian(program, &[program], "the documents use it") {
             return Outcome::LeftOut(missing);
         }

@@ -27,6 +27,7 @@ pub mod throttle;
 pub mod time;
 pub mod token;
 pub mod user;
+pub mod webhook;
 
 pub use client::{Client, ClientId};
 pub use id::{SessionId, UserId};

@@ -18,6 +18,7 @@ use crate::name::Canonical;
 use crate::session::Session;
 use crate::sso::Ticket;
 use crate::throttle::{BucketKey, Limit, Verdict};
+use crate::webhook::Delivery;
 use crate::{SessionId, Timestamp, User, UserId, refresh};
 
 /// How a user is found.
@@ -89,6 +90,12 @@ pub enum Change {
         value: String,
     },
     Audit(Event),
+    /// A message for a webhook, in place of what there is of it.
+    PutDelivery(Delivery),
+    /// It was taken.
+    DeleteDelivery {
+        id: String,
+    },
 }
 
 /// What must still hold when changes are applied.
@@ -188,6 +195,25 @@ pub struct AuditPage {
     pub position: String,
 }
 
+/// Which messages for webhooks to read.
+#[derive(Clone, Debug)]
+pub enum Deliveries {
+    /// Those of a webhook that wait and are due, the longest due first.
+    Due { webhook: String, now: Timestamp },
+    /// Dead letters, the newest first; of all webhooks where none is named.
+    Dead { webhook: Option<String> },
+    /// This one.
+    One { id: String },
+}
+
+/// How many messages a webhook has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryCount {
+    pub webhook: String,
+    pub pending: u64,
+    pub dead: u64,
+}
+
 /// Why a store did not do as asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -281,6 +307,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// entries, and where the trail ends now.
     async fn audit_since(&self, query: AuditQuery, position: Option<&str>) -> Result<AuditPage, StoreError>;
 
+    /// Which database this is: a position in the trail of another one says nothing here.
+    async fn mark(&self) -> Result<String, StoreError>;
+
+    /// Messages for webhooks, `limit` at most.
+    async fn deliveries(&self, which: Deliveries, limit: u32) -> Result<Vec<Delivery>, StoreError>;
+
+    /// How many there are, by webhook.
+    async fn delivery_counts(&self) -> Result<Vec<DeliveryCount>, StoreError>;
+
     /// Rows of the revocation log after `cursor` (0: the whole live set). A row may come again, and a cursor that
     /// this database cannot have given (it was restored) reads as 0: what comes is to be added to a set, never
     /// counted.
@@ -292,7 +327,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn changed(&self, seen: u64) -> u64;
 
     /// Removes what no rule will ask for again (expired sessions, tickets, revocations, throttles; audit entries beyond
-    /// `keep_audit`), at most `batch` rows of a kind; returns how many went.
+    /// `keep_audit`, dead letters beyond [`crate::webhook::MOST_DEAD`]), at most `batch` rows of a kind; returns how many went.
     async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError>;
 
     /// The connections to a database outside of this process; none where it is inside.

@@ -1,4 +1,5 @@
-//! What goes on beside the requests: following the database, moving on the keys, sweeping what has expired.
+//! What goes on beside the requests: following the database, moving on the keys, sweeping what has expired,
+//! telling webhooks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ const HEAR_EVERY: Duration = Duration::from_secs(1);
 impl App {
     /// Runs until dropped.
     pub async fn run_jobs(self: Arc<Self>) {
-        tokio::join!(self.follow(), self.tick(), self.sweep());
+        tokio::join!(self.follow(), self.tick(), self.sweep(), self.serve_webhooks());
     }
 
     /// Takes over what other processes change: revocations and keys. It reads at once when told of a change, and

@@ -79,6 +79,7 @@ impl App {
         self.write_hasher(text);
         self.write_revocation(text);
         self.write_keys(text);
+        self.webhooks.write_metrics(text);
         self.database.write(self.store.connections(), text);
     }
 

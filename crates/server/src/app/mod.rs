@@ -23,6 +23,7 @@ mod sessions;
 mod sso;
 mod status_list;
 pub mod transfer;
+mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub use register::{RegisterError, RegisterForm};
 pub use revoke::RevokeError;
 pub use sso::RedeemError;
 pub use status_list::StatusList;
+pub use webhooks::WebhookState;
 
 use crate::config::{Config, Mount, Origin};
 use crate::edge::{Edge, NoRandomness};
@@ -83,6 +85,7 @@ pub struct App {
     /// What other programs follow to refuse what was revoked.
     pub feed: feed::Feed,
     status_lists: status_list::StatusLists,
+    webhooks: webhooks::Webhooks,
     addresses: addresses::Addresses,
     mails: addresses::Addresses,
     /// Failed authentications of OAuth clients, by address.

@@ -21,6 +21,7 @@ use super::feed::{Feed, Positions};
 use super::keys::{Keys, OpenKeyError};
 use super::metrics::Counts;
 use super::status_list::StatusLists;
+use super::webhooks::Webhooks;
 use super::{App, Fault, TRIES};
 use crate::config::{Config, DatabaseUrl, Mount, Origin};
 use crate::edge::Edge;
@@ -154,6 +155,7 @@ impl App {
             policy = policy.audience(one);
         }
         let verifier = Verifier::new(policy, keys.accepted());
+        let webhooks = Webhooks::open(&*store, &config.webhooks, &edge).await?;
         let hasher = Hasher::start(config.password).map_err(OpenError::Other)?;
         let past_cookie_domains = remember_cookie_domain(&*store, config.cookie.domain.as_deref()).await?;
         let app = Self {
@@ -170,6 +172,7 @@ impl App {
             positions: Positions::new(Permutation::new(&master.derive(Purpose::Status))),
             feed: Feed::new(u64::from_le_bytes(edge.random().map_err(Fault::from)?), edge.now()),
             status_lists: StatusLists::default(),
+            webhooks,
             addresses: Addresses::new(Limit::ADDRESS),
             mails: Addresses::new(Limit::MAIL),
             client_failures: Addresses::new(Limit::ADDRESS),

@@ -33,7 +33,7 @@ use crate::store::make_private_dir;
 pub struct Operator {
     pub config: Config,
     pub edge: Edge,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     issuer: Origin,
     /// Started by the first password that has to be hashed.
     hasher: OnceLock<Hasher>,
@@ -89,6 +89,8 @@ pub enum OperatorError {
     /// No key of that name, or not one that is exported.
     Key(String),
     MasterKey(crate::seal::MasterKeyError),
+    NoSuchWebhook(String),
+    NoSuchDelivery(String),
     Fault(Fault),
 }
 
@@ -114,6 +116,15 @@ impl fmt::Display for OperatorError {
             Self::Account(why) => why.fmt(f),
             Self::Key(why) => f.write_str(why),
             Self::MasterKey(why) => why.fmt(f),
+            Self::NoSuchWebhook(name) => {
+                write!(f, "no webhook {name:?} is configured; `jotgate webhook list` shows those that are")
+            }
+            Self::NoSuchDelivery(id) => {
+                write!(
+                    f,
+                    "there is no message {id:?}: it was taken, or is too old; `jotgate webhook dead` lists some"
+                )
+            }
             Self::Fault(why) => why.fmt(f),
         }
     }
@@ -148,6 +159,8 @@ impl OperatorError {
             Self::Account(why) => why.code(),
             Self::Key(_) => "invalid_key",
             Self::MasterKey(_) => "master_key",
+            Self::NoSuchWebhook(_) => "no_such_webhook",
+            Self::NoSuchDelivery(_) => "no_such_delivery",
             Self::Fault(_) => "unavailable",
         }
     }

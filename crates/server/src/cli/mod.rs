@@ -24,6 +24,7 @@ mod token;
 mod transfer;
 mod user;
 mod watch;
+mod webhook;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -71,6 +72,8 @@ enum Command {
     Key(key::Key),
     #[command(subcommand)]
     Audit(audit::Audit),
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
     Backup(backup::Backup),
@@ -122,6 +125,7 @@ impl Command {
             Self::Session(command) => command.run(),
             Self::Key(command) => command.run(),
             Self::Audit(command) => command.run(),
+            Self::Webhook(command) => command.run(),
             Self::Doctor(command) => command.run(),
             Self::Migrate(command) => command.run(),
             Self::Backup(command) => command.run(),

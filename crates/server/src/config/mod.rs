@@ -11,7 +11,9 @@ mod parse;
 mod postgres;
 pub mod reference;
 mod rules;
+mod webhooks;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -24,6 +26,7 @@ pub use load::{File, Flag, Input, Invalid, Loaded, Problem, Setting, Source, loa
 pub use mount::Mount;
 pub use postgres::PostgresUrl;
 pub(crate) use postgres::{PostgresHost, PostgresTls};
+pub use webhooks::Webhook;
 
 /// All of it; field names are the keys of `jotgate.toml`.
 #[derive(Clone, Debug)]
@@ -48,6 +51,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     pub master_key: MasterKeySource,
     pub log: Log,
+    /// By name.
+    pub webhooks: BTreeMap<String, Webhook>,
     /// Lifetimes, limits, permissions.
     pub policy: Policy,
 }
@@ -183,6 +188,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             master_key: MasterKeySource::DataDir,
             log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
+            webhooks: BTreeMap::new(),
             policy: Policy::default(),
         }
     }

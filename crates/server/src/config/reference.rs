@@ -17,6 +17,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("registration.", "Registration"),
     ("roles.", "Roles"),
     ("jwks.", "Keys"),
+    ("webhooks.", "Webhooks"),
     ("log.", "Logs"),
 ];
 

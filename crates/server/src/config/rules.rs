@@ -31,6 +31,16 @@ const fn warn(keys: &'static [&'static str], broken: fn(&Config) -> Option<Strin
 }
 
 pub(super) static RULES: &[Rule] = &[
+    refuse(&["webhooks.NAME.url", "webhooks.NAME.secret"], |config| {
+        let (name, _) = config.webhooks.iter().find(|(_, webhook)| webhook.url.is_empty())?;
+        Some(format!("the webhook {name} has no address: set webhooks.{name}.url"))
+    }),
+    refuse(&["webhooks.NAME.secret", "webhooks.NAME.url"], |config| {
+        let (name, _) = config.webhooks.iter().find(|(_, webhook)| webhook.secrets.is_empty())?;
+        Some(format!(
+            "the webhook {name} has no secret to sign with: set webhooks.{name}.secret, as `echo whsec_$(openssl rand -base64 32)` makes one"
+        ))
+    }),
     refuse(&["tls.cert", "tls.key"], |config| {
         let tls = config.tls.as_ref()?;
         if tls.cert.as_os_str().is_empty() {

@@ -9,9 +9,10 @@ use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::{
-    Applied, Attempt, Attempted, AuditPage, AuditQuery, Change, Connections, Expect, Lookup, RevocationPage,
-    Store, StoreError,
+    Applied, Attempt, Attempted, AuditPage, AuditQuery, Change, Connections, Deliveries, DeliveryCount,
+    Expect, Lookup, RevocationPage, Store, StoreError,
 };
+use jotgate_domain::webhook::Delivery;
 use jotgate_domain::{Session, SessionId, Timestamp, User, UserId, audit, refresh};
 
 use crate::metrics::{Counter, Histogram, Kind, Text};
@@ -45,7 +46,8 @@ macro_rules! operations {
 }
 
 operations! {
-    attempt refresh apply user users session session_by_handle sessions client clients ticket keys setting audit revocations sweep ping
+    attempt refresh apply user users session session_by_handle sessions client clients ticket keys setting audit
+    deliveries revocations sweep ping
 }
 
 #[derive(Debug)]
@@ -200,6 +202,18 @@ impl Store for Measured {
 
     async fn audit_since(&self, query: AuditQuery, position: Option<&str>) -> Result<AuditPage, StoreError> {
         self.stats.audit.measure(self.inner.audit_since(query, position)).await
+    }
+
+    async fn mark(&self) -> Result<String, StoreError> {
+        self.stats.setting.measure(self.inner.mark()).await
+    }
+
+    async fn deliveries(&self, which: Deliveries, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        self.stats.deliveries.measure(self.inner.deliveries(which, limit)).await
+    }
+
+    async fn delivery_counts(&self) -> Result<Vec<DeliveryCount>, StoreError> {
+        self.stats.deliveries.measure(self.inner.delivery_counts()).await
     }
 
     async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError> {

@@ -13,10 +13,11 @@ mod sweep;
 mod throttle;
 mod tickets;
 mod users;
+mod webhooks;
 
 pub(crate) use self::{
     clients::*, keys::*, races::*, refresh::*, revocation::*, sessions::*, sweep::*, throttle::*, tickets::*,
-    users::*,
+    users::*, webhooks::*,
 };
 
 /// Makes a test of each behaviour; `$store` makes an empty store, and what has to live as long as it.
@@ -74,6 +75,8 @@ macro_rules! store_suite {
             the_sweeper_takes_what_has_ended
             the_sweeper_puts_off_what_was_used
             the_audit_trail_is_bounded
+            messages_come_when_they_are_due
+            dead_letters_are_bounded
             fifty_refreshes_of_one_token_make_one_successor
             twenty_attempts_count_twenty
             of_racing_updates_one_wins

@@ -273,7 +273,7 @@ fn event(action: Action, at: Timestamp, detail: String) -> Change {
 }
 
 /// To the second.
-fn rfc3339(at: Timestamp) -> String {
+pub(super) fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_second(at.secs()).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }
 

@@ -49,7 +49,44 @@ pub(super) async fn look(config: &Config, edge: &Edge) -> (Vec<Finding>, Option<
         key::published(&rows, now).iter().map(|row| row.kid.clone()).collect()
     });
     findings.extend(trail(&operator, config, now).await);
+    findings.extend(webhooks(&operator).await);
     (findings, published)
+}
+
+/// Receivers that are gone, and messages that were given up.
+async fn webhooks(operator: &Operator) -> Vec<Finding> {
+    const CHECK: &str = "webhooks";
+    let states = match operator.webhooks().await {
+        Ok(states) if states.is_empty() => return Vec::new(),
+        Ok(states) => states,
+        Err(error) => {
+            let fix = "see docs/operations.md";
+            return vec![Finding::wrong(CHECK, "database_url", error.to_string(), fix)];
+        }
+    };
+    let mut findings = Vec::new();
+    for state in &states {
+        let (name, setting) = (&state.name, format!("webhooks.{}.url", state.name));
+        if let Some(at) = state.gone_at {
+            let message =
+                format!("the receiver of {name} answered 410 (gone) {}", relative(at, operator.now()));
+            let fix = format!(
+                "put it right, then `jotgate webhook enable {name}`; or take it out of the configuration"
+            );
+            findings.push(Finding::wrong(CHECK, &setting, message, fix));
+        }
+        if state.dead > 0 {
+            let message = format!("{name} has {} dead letters", state.dead);
+            let fix = format!(
+                "see `jotgate webhook dead {name}`, then `jotgate webhook retry --all --webhook {name}`"
+            );
+            findings.push(Finding::warning(CHECK, &setting, message, fix));
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::good(CHECK, "no receiver is gone, and there are no dead letters"));
+    }
+    findings
 }
 
 async fn keys(operator: &Operator, config: &Config) -> Vec<Finding> {

@@ -184,6 +184,43 @@ fn a_secret_can_be_in_a_file_of_its_own() {
 }
 
 #[test]
+fn webhooks_have_names_and_are_whole() {
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let file = format!(
+        "[webhooks.my-app]\nurl = \"https://app.example/hooks?key=hidden\"\nsecret = [\"{SECRET}\", \"{SECRET}\"]"
+    );
+    let loaded = ok(
+        &file,
+        &[
+            ("JOTGATE_WEBHOOKS_MY_APP_EVENTS", "user.deleted, login.failed"),
+            ("JOTGATE_WEBHOOKS_OTHER_URL", "http://127.0.0.1:3000"),
+            ("JOTGATE_WEBHOOKS_OTHER_SECRET", SECRET),
+        ],
+        &[],
+    );
+    let webhooks = &loaded.config.webhooks;
+    assert_eq!(webhooks.len(), 2);
+    assert_eq!(webhooks["my-app"].event_names(), ["user.deleted", "login.failed"]);
+    assert_eq!((webhooks["my-app"].secrets.len(), webhooks["other"].secrets.len()), (2, 1));
+    assert_eq!(webhooks["other"].event_names(), ["*"]);
+    let shown = format!("{:?}", loaded.settings);
+    assert!(!shown.contains("MfKQ9r") && !shown.contains("key=hidden"), "{shown}");
+
+    for (file, said) in [
+        (format!("[webhooks.a]\nsecret = \"{SECRET}\""), "set webhooks.a.url"),
+        ("[webhooks.a]\nurl = \"https://a.example\"".to_owned(), "set webhooks.a.secret"),
+        ("webhooks.a.url = \"http://a.example\"".to_owned(), "expected https://"),
+        ("webhooks.a.secret = \"hunter2\"".to_owned(), "expected whsec_"),
+        ("webhooks.a.events = \"login.suceeded\"".to_owned(), "\"login.suceeded\" is none of"),
+        ("webhooks.A.url = \"https://a.example\"".to_owned(), "1 to 32 of a-z"),
+        ("webhooks.a.uri = \"x\"".to_owned(), "write webhooks.NAME. and one of url, secret, events"),
+    ] {
+        let problem = refused(&file);
+        assert!(problem.contains(said) && !problem.contains("hunter2"), "{file}: {problem}");
+    }
+}
+
+#[test]
 fn a_secret_is_never_in_a_message() {
     let wrong = "postgres://jot:hunter2@db/jotgate?sslmode=maybe";
     let url = "postgres://jot:hunter2@db/jotgate";

@@ -5,6 +5,7 @@ use jotgate_domain::client::{Client, Proof};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::status::REVOKED_MARGIN;
 use jotgate_domain::store::{Applied, Revocable, Revoked};
+use jotgate_domain::webhook::Delivery;
 use jotgate_domain::{Change, Expect, Session, SessionId, StoreError, Timestamp, User, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -160,6 +161,8 @@ impl Steps {
                 self.add(&sql::PUT_SETTING, values![name.clone(), value.clone()]);
             }
             Change::Audit(event) => self.event(event),
+            Change::PutDelivery(delivery) => self.add(&sql::PUT_DELIVERY, delivery_values(delivery)),
+            Change::DeleteDelivery { id } => self.add(&sql::DELETE_DELIVERY, values![id.clone()]),
         }
     }
 
@@ -352,6 +355,19 @@ fn client_values(client: &Client) -> Vec<Value> {
         secret_hash,
         codec::texts_to_json(&client.audiences),
         client.created_at.0,
+    ]
+}
+
+fn delivery_values(delivery: &Delivery) -> Vec<Value> {
+    values![
+        delivery.id.clone(),
+        delivery.webhook.clone(),
+        delivery.kind.clone(),
+        text(&delivery.body),
+        i64::from(delivery.tries),
+        delivery.next_at.0,
+        at(delivery.dead_at),
+        text(&delivery.problem),
     ]
 }
 

@@ -30,8 +30,12 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; what was released is never edited again.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[migration!(1, "0001_initial"), migration!(2, "0002_clients"), migration!(3, "0003_sso_tickets")];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    migration!(1, "0001_initial"),
+    migration!(2, "0002_clients"),
+    migration!(3, "0003_sso_tickets"),
+    migration!(4, "0004_webhooks"),
+];
 
 /// What nodes that migrate wait for each other at; any number that nothing else uses.
 const LOCK: i64 = 0x6a6f_7467_6174_6531;
@@ -49,8 +53,17 @@ static LEDGER: Sql = Sql {
     named: false,
 };
 /// Tables that this program makes; one that is there before the first migration is another program's.
-const TABLES: &[&str] =
-    &["users", "sessions", "revocations", "throttles", "signing_keys", "settings", "audit", "clients"];
+const TABLES: &[&str] = &[
+    "users",
+    "sessions",
+    "revocations",
+    "throttles",
+    "signing_keys",
+    "settings",
+    "audit",
+    "clients",
+    "webhook_deliveries",
+];
 
 const MAKE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS jotgate_migrations (
   version    bigint PRIMARY KEY,

@@ -25,10 +25,11 @@ use jotgate_domain::name::Canonical;
 use jotgate_domain::refresh::{self, Granted, Outcome};
 use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::{
-    Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Lookup, Revocable, RevocationPage,
-    Revoked,
+    Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Deliveries, DeliveryCount, Lookup,
+    Revocable, RevocationPage, Revoked,
 };
 use jotgate_domain::throttle::{self, Bucket, Verdict};
+use jotgate_domain::webhook::{self, Delivery};
 use jotgate_domain::{Change, Expect, Session, SessionId, Store, StoreError, Timestamp, User, UserId};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -506,6 +507,28 @@ impl Store for Postgres {
         Ok(page)
     }
 
+    async fn mark(&self) -> Result<String, StoreError> {
+        let found = self.one(&sql::MARK, &[], |row| rows::get(row, 0)).await?;
+        found.ok_or_else(|| codec::corrupt("no answer to which database this is"))
+    }
+
+    async fn deliveries(&self, which: Deliveries, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        let limit = i64::from(limit);
+        match which {
+            Deliveries::Due { webhook, now } => {
+                self.many(&sql::DELIVERIES_DUE, &[&webhook, &now.0, &limit], rows::delivery).await
+            }
+            Deliveries::Dead { webhook } => {
+                self.many(&sql::DELIVERIES_DEAD, &[&webhook, &limit], rows::delivery).await
+            }
+            Deliveries::One { id } => self.many(&sql::DELIVERY, &[&text(&id)], rows::delivery).await,
+        }
+    }
+
+    async fn delivery_counts(&self) -> Result<Vec<DeliveryCount>, StoreError> {
+        self.many(&sql::DELIVERY_COUNTS, &[], rows::delivery_count).await
+    }
+
     async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError> {
         let mut rows = self.read(&sql::REVOCATIONS, &[&cursor]).await?;
         let horizon: i64 = rows.first().map(|row| rows::get(row, 0)).transpose()?.unwrap_or(0);
@@ -554,6 +577,15 @@ impl Store for Postgres {
                 }
                 left -= gone;
             }
+        }
+        let (old, batch) = (now.minus(webhook::DEAD_FOR).0, i64::from(batch));
+        let most: i64 = webhook::MOST_DEAD.into();
+        for rows in [
+            self.read(&sql::SWEEP_DEAD, &[&old, &most, &batch]).await?,
+            self.read(&sql::SWEEP_ORPHANS, &[&old, &batch]).await?,
+        ] {
+            let gone: i64 = rows.first().map(|row| rows::get(row, 0)).transpose()?.unwrap_or(0);
+            all += gone.unsigned_abs();
         }
         Ok(all)
     }

@@ -6,6 +6,8 @@ use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::{Email, Username};
 use jotgate_domain::session::RefreshState;
 use jotgate_domain::sso::Ticket;
+use jotgate_domain::store::DeliveryCount;
+use jotgate_domain::webhook::Delivery;
 use jotgate_domain::{Session, SessionId, StoreError, Timestamp, User, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -155,6 +157,24 @@ pub(super) fn key(row: &Row) -> Result<StoredKey, StoreError> {
         signs_at: maybe_instant(row, 4)?,
         gone_at: maybe_instant(row, 5)?,
     })
+}
+
+pub(super) fn delivery(row: &Row) -> Result<Delivery, StoreError> {
+    Ok(Delivery {
+        id: get(row, 0)?,
+        webhook: get(row, 1)?,
+        kind: get(row, 2)?,
+        body: get(row, 3)?,
+        tries: number(row, 4)?,
+        next_at: instant(row, 5)?,
+        dead_at: maybe_instant(row, 6)?,
+        problem: get(row, 7)?,
+    })
+}
+
+pub(super) fn delivery_count(row: &Row) -> Result<DeliveryCount, StoreError> {
+    let count = |at| get::<i64>(row, at).map(i64::unsigned_abs);
+    Ok(DeliveryCount { webhook: get(row, 0)?, pending: count(1)?, dead: count(2)? })
 }
 
 pub(super) fn entry(row: &Row) -> Result<audit::Entry, StoreError> {

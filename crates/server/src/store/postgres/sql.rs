@@ -58,6 +58,12 @@ macro_rules! audit_columns {
     };
 }
 
+macro_rules! delivery_columns {
+    () => {
+        "SELECT id, webhook, kind, body, tries, next_at, dead_at, problem FROM webhook_deliveries "
+    };
+}
+
 /// Adds what a list `gone` of status entries revokes to the log, and tells it.
 macro_rules! log_revoked {
     ($margin:literal) => {
@@ -261,6 +267,25 @@ statements! {
         "INSERT INTO audit (at, action, actor, actor_id, user_id, session_id, address, detail) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
+    PUT_DELIVERY [TEXT, TEXT, TEXT, TEXT, INT8, INT8, INT8, TEXT] =
+        "INSERT INTO webhook_deliveries (id, webhook, kind, body, tries, next_at, dead_at, problem) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO UPDATE SET tries = $5, next_at = $6, \
+         dead_at = $7, problem = $8";
+    DELETE_DELIVERY [TEXT] = "DELETE FROM webhook_deliveries WHERE id = $1";
+    DELIVERIES_DUE [TEXT, INT8, INT8] = delivery_columns!(),
+        "WHERE webhook = $1 AND dead_at IS NULL AND next_at <= $2 ORDER BY next_at LIMIT $3";
+    DELIVERIES_DEAD [TEXT, INT8] = delivery_columns!(),
+        "WHERE dead_at IS NOT NULL AND ($1 IS NULL OR webhook = $1) ORDER BY dead_at DESC, id DESC LIMIT $2";
+    DELIVERY [TEXT] = delivery_columns!(), "WHERE id = $1";
+    DELIVERY_COUNTS [] =
+        "SELECT webhook, sum(pending)::bigint, sum(dead)::bigint FROM (SELECT webhook, count(*) AS pending, \
+         0 AS dead FROM webhook_deliveries WHERE dead_at IS NULL GROUP BY webhook UNION ALL SELECT webhook, 0, \
+         count(*) FROM webhook_deliveries WHERE dead_at IS NOT NULL GROUP BY webhook) both_kinds GROUP BY webhook \
+         ORDER BY webhook";
+    MARK [] =
+        "SELECT 'postgres ' || system_identifier || ' ' || (SELECT oid FROM pg_database \
+         WHERE datname = current_database()) FROM pg_control_system()";
+
     /// Deletes the due sessions that have ended, and puts off the others to their present end. What another node
     /// sweeps at the moment is left to it.
     SWEEP_SESSIONS [INT8, INT8] =
@@ -284,4 +309,14 @@ statements! {
     SWEEP_AUDIT [INT8, INT8] =
         "WITH gone AS (DELETE FROM audit WHERE id = ANY(ARRAY(SELECT id FROM audit WHERE id <= \
          (SELECT max(id) FROM audit) - $1 ORDER BY id LIMIT $2)) RETURNING 1) SELECT count(*), count(*) FROM gone";
+    /// Dead letters that are too old, and those that are too many beside newer ones.
+    SWEEP_DEAD [INT8, INT8, INT8] =
+        "WITH gone AS (DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY(SELECT id FROM webhook_deliveries \
+         WHERE dead_at < $1 ORDER BY dead_at LIMIT $3)) OR id = ANY(ARRAY(SELECT id FROM webhook_deliveries \
+         WHERE dead_at IS NOT NULL ORDER BY dead_at DESC LIMIT $3 OFFSET $2)) RETURNING 1) \
+         SELECT count(*), count(*) FROM gone";
+    /// Messages for a webhook that nobody configures any more.
+    SWEEP_ORPHANS [INT8, INT8] =
+        "WITH gone AS (DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY(SELECT id FROM webhook_deliveries \
+         WHERE dead_at IS NULL AND next_at < $1 LIMIT $2)) RETURNING 1) SELECT count(*), count(*) FROM gone";
 }

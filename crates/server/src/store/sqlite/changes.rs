@@ -10,6 +10,7 @@ use jotgate_domain::sso::Ticket;
 use jotgate_domain::status::REVOKED_MARGIN;
 use jotgate_domain::store::{Applied, Attempt, Attempted, Revocable, Revoked, Unique};
 use jotgate_domain::throttle::{self, Bucket, BucketKey, Verdict};
+use jotgate_domain::webhook::{self, Delivery};
 use jotgate_domain::{Change, Expect, Session, SessionId, StoreError, Timestamp, User, UserId};
 use rusqlite::types::Null;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
@@ -107,6 +108,10 @@ pub(super) const SESSION_IDS_OF_CLIENT: &str =
     "SELECT id FROM sessions WHERE client_id = ?1 AND client_id <> 'jotgate'";
 pub(super) const ADD_EVENT: &str = "INSERT INTO audit (at, action, actor, actor_id, user_id, session_id, address, \
      detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+pub(super) const PUT_DELIVERY: &str = "INSERT INTO webhook_deliveries (id, webhook, kind, body, tries, next_at, \
+     dead_at, problem) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET tries = ?5, \
+     next_at = ?6, dead_at = ?7, problem = ?8";
+pub(super) const DELETE_DELIVERY: &str = "DELETE FROM webhook_deliveries WHERE id = ?1";
 pub(super) const ADD_REVOCATION: &str = "INSERT INTO revocations (status, kid, until_at) VALUES (?1, ?2, ?3)";
 
 /// A try of the bucket, and the user.
@@ -247,6 +252,10 @@ pub(super) fn apply(tx: &Tx<'_>, changes: &[Change], expect: &[Expect]) -> Resul
             }
             Change::PutSetting { name, value } => put_setting(tx, name, value)?,
             Change::Audit(event) => add_event(tx, event)?,
+            Change::PutDelivery(delivery) => put_delivery(tx, delivery)?,
+            Change::DeleteDelivery { id } => {
+                tx.connection.prepare_cached(DELETE_DELIVERY)?.execute([id])?;
+            }
         }
     }
     Ok(applied)
@@ -597,6 +606,20 @@ fn add_event(tx: &Tx<'_>, event: &Event) -> Result<(), Failure> {
     Ok(())
 }
 
+fn put_delivery(tx: &Tx<'_>, delivery: &Delivery) -> Result<(), Failure> {
+    tx.connection.prepare_cached(PUT_DELIVERY)?.execute(params![
+        delivery.id,
+        delivery.webhook,
+        delivery.kind,
+        delivery.body,
+        delivery.tries,
+        delivery.next_at.0,
+        delivery.dead_at.map(|at| at.0),
+        delivery.problem,
+    ])?;
+    Ok(())
+}
+
 pub(super) const DUE_SESSIONS: &str =
     "SELECT rowid, min(idle_until, expires_at) FROM sessions WHERE sweep_at <= ?1 ORDER BY sweep_at LIMIT ?2";
 pub(super) const SWEEP_REVOCATIONS: &str = "DELETE FROM revocations WHERE seq IN \
@@ -608,6 +631,16 @@ pub(super) const SWEEP_TICKETS: &str = "DELETE FROM sso_tickets WHERE hash IN \
      (SELECT hash FROM sso_tickets WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
 pub(super) const SWEEP_AUDIT: &str = "DELETE FROM audit WHERE id IN \
      (SELECT id FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?1 ORDER BY id LIMIT ?2)";
+
+/// Dead letters that are too old.
+pub(super) const SWEEP_OLD: &str = "DELETE FROM webhook_deliveries WHERE id IN \
+     (SELECT id FROM webhook_deliveries WHERE dead_at < ?1 ORDER BY dead_at LIMIT ?2)";
+/// Those that are too many beside newer ones; a number that every instant is above, so that it is searched for.
+pub(super) const SWEEP_MANY: &str = "DELETE FROM webhook_deliveries WHERE id IN \
+     (SELECT id FROM webhook_deliveries WHERE dead_at > 0 ORDER BY dead_at DESC LIMIT ?2 OFFSET ?1)";
+/// Messages for a webhook that nobody configures any more.
+pub(super) const SWEEP_ORPHANS: &str = "DELETE FROM webhook_deliveries WHERE id IN \
+     (SELECT id FROM webhook_deliveries WHERE dead_at IS NULL AND next_at < ?1 LIMIT ?2)";
 
 /// Sessions looked at by one pass of the sweeper.
 #[derive(Clone, Copy, Debug)]
@@ -645,5 +678,9 @@ pub(super) fn sweep_rest(tx: &Tx<'_>, now: Timestamp, keep_audit: u64, batch: u3
     gone += tx.connection.prepare_cached(SWEEP_THROTTLES)?.execute(params![now.0, batch])?;
     gone += tx.connection.prepare_cached(SWEEP_TICKETS)?.execute(params![now.0, batch])?;
     gone += tx.connection.prepare_cached(SWEEP_AUDIT)?.execute(params![keep, batch])?;
+    let old = now.minus(webhook::DEAD_FOR).0;
+    gone += tx.connection.prepare_cached(SWEEP_OLD)?.execute(params![old, batch])?;
+    gone += tx.connection.prepare_cached(SWEEP_MANY)?.execute(params![webhook::MOST_DEAD, batch])?;
+    gone += tx.connection.prepare_cached(SWEEP_ORPHANS)?.execute(params![old, batch])?;
     Ok(u64::try_from(gone).unwrap_or(u64::MAX))
 }

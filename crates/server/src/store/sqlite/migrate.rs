@@ -32,8 +32,12 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; what was released is never edited again.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[migration!(1, "0001_initial"), migration!(2, "0002_clients"), migration!(3, "0003_sso_tickets")];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    migration!(1, "0001_initial"),
+    migration!(2, "0002_clients"),
+    migration!(3, "0003_sso_tickets"),
+    migration!(4, "0004_webhooks"),
+];
 
 /// Brings the schema up to `migrations`; `now` is what the record says of the time.
 ///

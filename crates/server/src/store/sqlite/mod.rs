@@ -20,8 +20,10 @@ use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::{
-    Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Lookup, RevocationPage,
+    Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Deliveries, DeliveryCount, Lookup,
+    RevocationPage,
 };
+use jotgate_domain::webhook::Delivery;
 use jotgate_domain::{
     Change, Expect, Session, SessionId, Store, StoreError, Timestamp, User, UserId, audit, refresh,
 };
@@ -192,6 +194,39 @@ impl Store for Sqlite {
         });
         let after = after.transpose()?;
         self.readers.long(move |connection| audit_since(connection, &query, after)).await
+    }
+
+    async fn mark(&self) -> Result<String, StoreError> {
+        Ok("sqlite".to_owned())
+    }
+
+    async fn deliveries(&self, which: Deliveries, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        self.readers
+            .long(move |connection| match &which {
+                Deliveries::Due { webhook, now } => connection
+                    .prepare_cached(rows::DELIVERIES_DUE)?
+                    .query_map(params![webhook, now.0, limit], rows::delivery)?
+                    .collect(),
+                Deliveries::Dead { webhook } => connection
+                    .prepare_cached(rows::DELIVERIES_DEAD)?
+                    .query_map(params![webhook, limit], rows::delivery)?
+                    .collect(),
+                Deliveries::One { id } => {
+                    connection.prepare_cached(rows::DELIVERY)?.query_map([id], rows::delivery)?.collect()
+                }
+            })
+            .await
+    }
+
+    async fn delivery_counts(&self) -> Result<Vec<DeliveryCount>, StoreError> {
+        self.readers
+            .long(|connection| {
+                connection
+                    .prepare_cached(rows::DELIVERY_COUNTS)?
+                    .query_map([], rows::delivery_count)?
+                    .collect()
+            })
+            .await
     }
 
     async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError> {

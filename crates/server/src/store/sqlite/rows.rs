@@ -7,7 +7,8 @@ use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::{Email, RoleName, Username};
 use jotgate_domain::session::RefreshState;
 use jotgate_domain::sso::Ticket;
-use jotgate_domain::store::{Lookup, Revocable, Revoked};
+use jotgate_domain::store::{DeliveryCount, Lookup, Revocable, Revoked};
+use jotgate_domain::webhook::Delivery;
 use jotgate_domain::{Session, SessionId, StoreError, Timestamp, User, UserId};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql};
@@ -227,6 +228,43 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         signs_at: instant(row, 4)?,
         gone_at: instant(row, 5)?,
     })
+}
+
+macro_rules! deliveries {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, webhook, kind, body, tries, next_at, dead_at, problem FROM webhook_deliveries ",
+            $which
+        )
+    };
+}
+
+pub(super) const DELIVERIES_DUE: &str =
+    deliveries!("WHERE webhook = ?1 AND dead_at IS NULL AND next_at <= ?2 ORDER BY next_at LIMIT ?3");
+pub(super) const DELIVERIES_DEAD: &str = deliveries!(
+    "WHERE dead_at IS NOT NULL AND (?1 IS NULL OR webhook = ?1) ORDER BY dead_at DESC, id DESC LIMIT ?2"
+);
+pub(super) const DELIVERY: &str = deliveries!("WHERE id = ?1");
+pub(super) const DELIVERY_COUNTS: &str = "SELECT webhook, sum(pending), sum(dead) FROM \
+     (SELECT webhook, count(*) AS pending, 0 AS dead FROM webhook_deliveries WHERE dead_at IS NULL GROUP BY webhook \
+     UNION ALL SELECT webhook, 0, count(*) FROM webhook_deliveries WHERE dead_at IS NOT NULL GROUP BY webhook) \
+     GROUP BY webhook ORDER BY webhook";
+
+pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        id: row.get(0)?,
+        webhook: row.get(1)?,
+        kind: row.get(2)?,
+        body: row.get(3)?,
+        tries: row.get(4)?,
+        next_at: Timestamp(row.get(5)?),
+        dead_at: instant(row, 6)?,
+        problem: row.get(7)?,
+    })
+}
+
+pub(super) fn delivery_count(row: &Row<'_>) -> rusqlite::Result<DeliveryCount> {
+    Ok(DeliveryCount { webhook: row.get(0)?, pending: row.get(1)?, dead: row.get(2)? })
 }
 
 pub(super) fn revoked(row: &Row<'_>) -> rusqlite::Result<Revoked> {

@@ -124,6 +124,12 @@ async fn no_hot_statement_scans() {
         changes::TAKE_TICKET,
         rows::TICKET,
         changes::SWEEP_AUDIT,
+        changes::PUT_DELIVERY,
+        changes::DELETE_DELIVERY,
+        changes::SWEEP_OLD,
+        changes::SWEEP_MANY,
+        rows::DELIVERIES_DUE,
+        rows::DELIVERY,
         // The foreign key of sessions, when a user is deleted.
         "SELECT 1 FROM sessions WHERE user_id = ?1",
     ];

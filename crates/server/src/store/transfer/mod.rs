@@ -54,7 +54,7 @@ struct Table {
 }
 
 /// In the order in which they can be filled.
-const TABLES: [Table; 9] = {
+const TABLES: [Table; 10] = {
     use Kind::{Bytes, Id, Int, Text};
     [
         Table {
@@ -160,6 +160,19 @@ const TABLES: [Table; 9] = {
                 ("session_id", Id),
                 ("address", Text),
                 ("detail", Text),
+            ],
+        },
+        Table {
+            name: "webhook_deliveries",
+            columns: &[
+                ("id", Text),
+                ("webhook", Text),
+                ("kind", Text),
+                ("body", Text),
+                ("tries", Int),
+                ("next_at", Int),
+                ("dead_at", Int),
+                ("problem", Text),
             ],
         },
     ]

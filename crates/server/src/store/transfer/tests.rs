@@ -8,6 +8,7 @@ use jotgate_domain::name::{Email, Username};
 use jotgate_domain::session::{FIRST_PARTY, RefreshState};
 use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::Store;
+use jotgate_domain::webhook::Delivery;
 use jotgate_domain::{Change, Session, SessionId, User, UserId};
 use rusqlite::Connection;
 use serde_json::json;
@@ -137,6 +138,16 @@ async fn fill(store: &dyn Store, users: u32) {
         Change::PutSetting { name: "x".to_owned(), value: "{}".to_owned() },
         Change::CreateClient(client("é?", Proof::Secret([255; 32]))),
         Change::CreateClient(client("public", Proof::None)),
+        Change::PutDelivery(Delivery {
+            id: "app-1-1".to_owned(),
+            webhook: "app".to_owned(),
+            kind: "user.created".to_owned(),
+            body: "{\"é\":\"'\\\\\"}".to_owned(),
+            tries: 3,
+            next_at: NOW,
+            dead_at: Some(NOW),
+            problem: "answered 500".to_owned(),
+        }),
     ];
     store.apply(changes, Vec::new()).await.unwrap();
 }
@@ -177,6 +188,7 @@ async fn everything_arrives_and_comes_back_the_same() {
     let rows: BTreeMap<_, _> = there.tables.iter().map(|(table, rows, _)| (*table, *rows)).collect();
     assert_eq!((rows["users"], rows["signing_keys"], rows["settings"]), (u64::from(users), 1, 1));
     assert_eq!(rows["clients"], 2);
+    assert_eq!(rows["webhook_deliveries"], 1);
     assert!(rows["sessions"] > 500 && rows["revocations"] > 200 && rows["audit"] >= u64::from(users));
     let here = all(&place(&second), &back).await.unwrap();
     assert_eq!(here, there, "the same rows, to the byte");
