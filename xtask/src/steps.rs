@@ -254,6 +254,7 @@ fn e2e(check: &mut Check) -> Outcome {
         machine.pip(&format!("{EXAMPLES}/python/requirements.txt"), "target/e2e/resource-servers/python"),
         machine.go(&format!("{EXAMPLES}/go"), "target/e2e/resource-servers/go"),
         machine.maven(&format!("{EXAMPLES}/java"), "target/e2e/maven"),
+        machine.npm("e2e/upstream", "target/e2e/upstream"),
         machine.postgres(),
     ]);
     test_release(check, &["--lib", "--test", "end_to_end"])

@@ -14,3 +14,4 @@ mod nodes;
 mod pages;
 mod revocation;
 mod rotation;
+mod upstream;

@@ -22,6 +22,7 @@ mod roles;
 mod sessions;
 mod status_list;
 pub mod transfer;
+pub(crate) mod upstream;
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub use refresh::{Holder, RefreshError};
 pub use register::{RegisterError, RegisterForm};
 pub use revoke::RevokeError;
 pub use status_list::StatusList;
+pub use upstream::{Back, Begun, CameBack, CodeForm, Handover, UpstreamError};
 
 use crate::config::{Config, Mount, Origin};
 use crate::edge::{Edge, NoRandomness};
@@ -90,6 +92,7 @@ pub struct App {
     counts: metrics::Counts,
     database: Arc<store::Stats>,
     device_key: aws_lc_rs::hmac::Key,
+    upstream: upstream::Upstream,
     /// For the form token of the hosted pages.
     form_secret: Zeroizing<[u8; 32]>,
 }

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::Config;
 use super::keys::{Default, KEYS, Key, Set};
 use super::parse::{self, Value};
+use super::providers;
 use super::rules::{RULES, Severity};
 
 /// Where settings come from.
@@ -138,6 +139,12 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Invalid> {
             Severity::Warn => warnings.push(problem),
         }
     }
+    if !KEYS.iter().any(|key| key.name.starts_with("providers.") && bad.contains(key.name)) {
+        for (key, message) in providers::broken(&config) {
+            let source = found.source_near(&key);
+            found.problems.push(Problem { key: Some(key), source, message });
+        }
+    }
     if found.problems.is_empty() {
         Ok(Loaded { config, settings: found.settings(), warnings })
     } else {
@@ -191,16 +198,14 @@ impl Found {
             self.set.insert(full.to_owned(), SetKey { key, name, value, source });
             return true;
         }
-        let Some((key, name)) = full.strip_suffix("_file").and_then(find).filter(|(key, _)| key.secret)
-        else {
-            return false;
-        };
+        let plain = full.strip_suffix("_file").unwrap_or_default();
+        let Some((key, name)) = find(plain).filter(|(key, _)| key.secret) else { return false };
         let Value::Text(path) = &value else {
             self.problem(full, source, "expected the path of a file with the value in it");
             return true;
         };
-        if self.set.get(key.name).is_some_and(|set| set.source.same_layer(&source)) {
-            self.problem(full, source, format!("{} is set as well: one of the two", key.name));
+        if self.set.get(plain).is_some_and(|set| set.source.same_layer(&source)) {
+            self.problem(full, source, format!("{plain} is set as well: one of the two"));
             return true;
         }
         match read(Path::new(path)) {
@@ -208,7 +213,7 @@ impl Found {
                 // Editors and `echo` end a file with a new line that is no part of the secret.
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 let value = Value::Text(text.strip_suffix('\r').unwrap_or(text).to_owned());
-                self.set.insert(key.name.to_owned(), SetKey { key, name, value, source });
+                self.set.insert(plain.to_owned(), SetKey { key, name, value, source });
             }
             Err(error) => self.problem(full, source, format!("cannot read {}: {error}", parse::shown(path))),
         }
@@ -302,12 +307,39 @@ impl Found {
         if let Some(key) = variable.strip_suffix("_FILE").and_then(plain).filter(|key| key.secret) {
             return Some(format!("{}_file", key.name));
         }
-        let role = variable.strip_prefix("JOTGATE_ROLES_")?.strip_suffix("_PERMISSIONS")?;
-        let same = |name: &str| name.to_uppercase().replace(['.', ':', '-'], "_") == role;
-        // The environment cannot say which of `-._:` or which case was meant: a role of the file decides.
-        let known =
-            self.set.values().map(|set| set.name.as_str()).find(|name| !name.is_empty() && same(name));
-        Some(format!("roles.{}.permissions", known.map_or_else(|| role.to_lowercase(), str::to_owned)))
+        let named = KEYS.iter().filter(|key| matches!(key.set, Set::Named(_)));
+        named.into_iter().find_map(|key| self.named_key_of(key, variable))
+    }
+
+    /// The same for a key with a name in it.
+    fn named_key_of(&self, key: &Key, variable: &str) -> Option<String> {
+        let form = key.variable();
+        let (before, after) = form.split_once("NAME")?;
+        let rest = variable.strip_prefix(before)?;
+        let (written, file) = match rest.strip_suffix("_FILE").filter(|_| key.secret) {
+            Some(rest) => (rest.strip_suffix(after)?, "_file"),
+            None => (rest.strip_suffix(after)?, ""),
+        };
+        let section = key.name.split('.').next();
+        let same = |name: &str| name.to_uppercase().replace(['.', ':', '-'], "_") == written;
+        // The environment cannot say which of `-._:` or which case was meant: a name of the file decides.
+        let known = self
+            .set
+            .values()
+            .filter(|set| set.key.name.split('.').next() == section)
+            .map(|set| set.name.as_str())
+            .find(|name| same(name));
+        let name = known.map_or_else(|| written.to_lowercase(), str::to_owned);
+        (!name.is_empty()).then(|| format!("{}{file}", key.name.replace("NAME", &name)))
+    }
+
+    /// Where the key was set, or else another of its section.
+    fn source_near(&self, key: &str) -> Source {
+        let section = key.rsplit_once('.').map_or(key, |(section, _)| section);
+        let near =
+            || self.set.iter().find(|(name, _)| name.rsplit_once('.').is_some_and(|(s, _)| s == section));
+        let found = self.set.get(key).or_else(|| near().map(|(_, set)| set));
+        found.map_or(Source::Default, |set| set.source.clone())
     }
 
     fn read_flags(&mut self, flags: &[Flag], read: &dyn Fn(&Path) -> io::Result<String>) {
@@ -339,7 +371,11 @@ impl Found {
             }
             settings.extend(set.map(|(name, set)| Setting {
                 key: name.clone(),
-                value: if key.secret { mask(&set.value) } else { set.value.shown() },
+                value: match (key.secret, key.name) {
+                    (true, "database_url") => mask(&set.value),
+                    (true, _) => MASK.to_owned(),
+                    (false, _) => set.value.shown(),
+                },
                 source: set.source.clone(),
             }));
         }
@@ -371,9 +407,10 @@ fn plain_default(text: &str) -> String {
     if bare { text.to_owned() } else { parse::shown(text) }
 }
 
+const MASK: &str = "********";
+
 /// Hides the password of a URL, and anything that is no URL whole.
 fn mask(value: &Value) -> String {
-    const MASK: &str = "********";
     let Value::Text(text) = value else { return MASK.to_owned() };
     let Some((scheme, rest)) = text.split_once("://") else { return MASK.to_owned() };
     // The last `@`, since one in a password may stand unescaped.
@@ -435,13 +472,18 @@ fn flatten(table: &DeTable<'_>, path: &mut Vec<String>, leaves: &mut Vec<Leaf>) 
 
 fn is_section(name: &str) -> bool {
     KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
-        || name.strip_prefix("roles.").is_some_and(|role| !role.is_empty())
+        || ["roles.", "providers."].iter().any(|section| name.starts_with(section) && name != *section)
 }
 
 /// What to say of a name that is none of ours, with the nearest that is.
 fn unknown(name: &str, form: impl Fn(&Key) -> String) -> String {
     if name == "roles" || name.starts_with("roles.") {
         return "is a section, not a key; write roles.NAME.permissions".to_owned();
+    }
+    if name == "providers" || name.starts_with("providers.") {
+        let keys: Vec<&str> =
+            KEYS.iter().filter_map(|key| key.name.strip_prefix("providers.NAME.")).collect();
+        return format!("is no key; write providers.NAME. and one of {}", keys.join(", "));
     }
     if is_section(name) {
         let keys: Vec<&str> =

@@ -15,6 +15,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("password.", "Passwords"),
     ("registration.", "Registration"),
     ("roles.", "Roles"),
+    ("providers.", "Sign-in with others"),
     ("jwks.", "Keys"),
     ("log.", "Logs"),
 ];

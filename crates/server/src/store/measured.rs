@@ -11,6 +11,7 @@ use jotgate_domain::store::{
     Applied, Attempt, Attempted, AuditPage, AuditQuery, Change, Connections, Expect, Lookup, RevocationPage,
     Store, StoreError,
 };
+use jotgate_domain::upstream::Identity;
 use jotgate_domain::{Session, SessionId, Timestamp, User, UserId, audit, refresh};
 
 use crate::metrics::{Counter, Histogram, Kind, Text};
@@ -44,7 +45,7 @@ macro_rules! operations {
 }
 
 operations! {
-    attempt refresh apply user users session session_by_handle sessions client clients keys setting audit revocations sweep ping
+    attempt refresh apply user users session session_by_handle sessions client clients identity identities keys setting audit revocations sweep ping
 }
 
 #[derive(Debug)]
@@ -179,6 +180,14 @@ impl Store for Measured {
 
     async fn clients(&self, after: Option<ClientId>, limit: u32) -> Result<Vec<Client>, StoreError> {
         self.stats.clients.measure(self.inner.clients(after, limit)).await
+    }
+
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<(Identity, User)>, StoreError> {
+        self.stats.identity.measure(self.inner.identity(issuer, subject)).await
+    }
+
+    async fn identities(&self, user: UserId) -> Result<Vec<Identity>, StoreError> {
+        self.stats.identities.measure(self.inner.identities(user)).await
     }
 
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {

@@ -143,6 +143,73 @@ fn every_key_can_be_set_in_the_file() {
     assert_eq!(config.log.format, LogFormat::Json);
 }
 
+const PROVIDERS: &str = r#"
+    [providers.google]
+    preset = "google"
+    client_id = "g.apps.example"
+    client_secret = "hidden"
+    [providers.staff-login]
+    issuer = "https://id.example.com/realms/staff"
+    client_id = "jotgate"
+    label = "the staff directory"
+    scopes = ["openid", "email"]
+    redirect_uris = ["com.example.app:/callback", "http://127.0.0.1:3000/cb"]
+    trust_email = true
+    registration = false
+"#;
+
+#[test]
+fn providers_have_sections_of_their_own() {
+    let config = ok(PROVIDERS, &[], &[]).config;
+    let google = &config.providers["google"];
+    assert_eq!((google.label("google"), google.base()), ("Google", "https://accounts.google.com"));
+    assert_eq!(google.client_secret.as_ref().unwrap().expose(), "hidden");
+    assert!(google.trusts_email() && google.registration.is_none());
+    let staff = &config.providers["staff-login"];
+    assert_eq!((staff.label("staff-login"), staff.scope().as_str()), ("the staff directory", "openid email"));
+    assert_eq!((staff.redirect_uris.len(), staff.trusts_email(), staff.registration), (2, true, Some(false)));
+    // The environment names those of the file, and others in lower case.
+    let environment = [
+        ("JOTGATE_PROVIDERS_STAFF_LOGIN_CLIENT_SECRET", "from the environment".replace(' ', "-")),
+        ("JOTGATE_PROVIDERS_GITHUB_PRESET", "github".to_owned()),
+        ("JOTGATE_PROVIDERS_GITHUB_CLIENT_ID", "x".to_owned()),
+        ("JOTGATE_PROVIDERS_GITHUB_CLIENT_SECRET_FILE", "/run/secrets/database".to_owned()),
+    ];
+    let environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let loaded = ok(PROVIDERS, &environment, &[("providers.google.client_id", "y")]);
+    let secret =
+        |name: &str| loaded.config.providers[name].client_secret.as_ref().unwrap().expose().to_owned();
+    assert_eq!(secret("staff-login"), "from-the-environment");
+    assert_eq!(secret("github"), "sqlite:///srv/secret.db");
+    assert_eq!(loaded.config.providers["google"].client_id, "y");
+    for setting in loaded.settings.iter().filter(|setting| setting.key.ends_with("client_secret")) {
+        assert_eq!(setting.value, "********", "{}", setting.key);
+    }
+}
+
+#[test]
+fn mistakes_about_providers_are_named() {
+    let with = |lines: &str| refused(&format!("[providers.x]\n{lines}"));
+    let all = [
+        with("client_id = \"a\""),
+        with("preset = \"google\""),
+        with("preset = \"facebook\"\nclient_id = \"a\""),
+        with("issuer = \"http://id.example.com\"\nclient_id = \"a\""),
+        with("preset = \"github\"\nclient_id = \"a\""),
+        with("preset = \"apple\"\nclient_id = \"a\"\nteam_id = \"T\""),
+        with("preset = \"google\"\nclient_id = \"a\"\ntenant = \"common\""),
+        with("preset = \"microsoft\"\nclient_id = \"a\"\ntenant = \"contoso.com\""),
+        with("preset = \"google\"\nclient_id = \"a\"\nscopes = [\"email\"]"),
+        with("preset = \"google\"\nclient_id = \"a\"\nredirect_uris = [\"app\"]"),
+        with("preset = \"google\"\nclient_id = \"a\"\nclientsecret = \"s3cret\""),
+        refused("[providers.My_Own]\npreset = \"google\""),
+    ];
+    assert_snapshot!(all.join("\n"), @"");
+    let secret = with("preset = \"google\"\nclient_id = \"a\"\nclient_secret = \"s3 cret\"");
+    assert!(!secret.contains("cret\""), "{secret}");
+}
+
 #[test]
 fn the_environment_has_lists_and_roles() {
     let config = ok(

@@ -6,6 +6,7 @@
 mod account;
 mod assets;
 mod here;
+mod identities;
 mod login;
 mod logout;
 mod page;
@@ -14,6 +15,7 @@ mod problem;
 mod register;
 pub mod return_to;
 mod sessions;
+mod upstream;
 
 use axum::Router;
 use axum::extract::State;
@@ -40,10 +42,13 @@ pub(super) fn routes() -> Router<Server> {
     Router::new()
         .route("/", get(home))
         .route("/login", get(login::get).post(login::post))
+        .route("/login/{provider}", get(upstream::start))
+        .route("/login/{provider}/callback", get(upstream::back).post(upstream::posted))
         .route("/register", get(register::get).post(register::post))
         .route("/logout", get(logout::get).post(logout::post))
         .route("/account", get(account::get))
         .route("/account/sessions", post(sessions::post).get(account::back))
+        .route("/account/identities", post(identities::post).get(account::back))
         .route("/account/password", post(password::post).get(account::back))
         .route("/assets/{file}", get(assets::get))
         .route(CHANGE_PASSWORD, get(account::change_password))

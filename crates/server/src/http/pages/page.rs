@@ -15,7 +15,7 @@ use crate::http::cookies::Sent;
 use crate::http::csrf::{self, FormToken};
 use crate::http::error::{ApiError, PageError};
 use crate::server::Server;
-use crate::ui::{self, Form, words};
+use crate::ui::{self, Form, ProviderLink, words};
 
 /// A page about to be made, for one request.
 pub(super) struct Page {
@@ -116,8 +116,14 @@ pub(super) fn see_own(server: &Server, path: &str, cookies: Vec<HeaderValue>) ->
     see_other(&server.site().mount.of(path), cookies)
 }
 
+/// Whom people can sign in with.
+pub(super) fn providers(server: &Server) -> Vec<ProviderLink> {
+    let link = |(name, label): (&str, &str)| ProviderLink { name: name.to_owned(), label: label.to_owned() };
+    server.app().providers().map(link).collect()
+}
+
 /// 303: whatever was posted is not posted again (RFC 9110 §15.4.4).
-fn see_other(to: &str, cookies: Vec<HeaderValue>) -> Response {
+pub(super) fn see_other(to: &str, cookies: Vec<HeaderValue>) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     let headers = response.headers_mut();
     // Printable ASCII: a path of ours or a destination that was found good.

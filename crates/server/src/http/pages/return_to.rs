@@ -91,7 +91,7 @@ fn local(asked: &str, mount: &str) -> Option<ReturnTo> {
         return None;
     }
     let ours = url.path().trim_end_matches('/').strip_prefix(mount);
-    if ours.is_some_and(|path| NEVER.contains(&path)) {
+    if ours.is_some_and(|path| NEVER.contains(&path) || path.starts_with("/login/")) {
         return None;
     }
     let location = url.as_str().strip_prefix("http://localhost")?;
@@ -317,6 +317,8 @@ mod tests {
             "/login/",
             "/login?return_to=/login",
             "/login#x",
+            "/login/google",
+            "/login/google/callback?code=x",
             "/register",
             "/logout",
             "/logout?return_to=//evil",

@@ -30,7 +30,8 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; what was released is never edited again.
-pub(super) const MIGRATIONS: &[Migration] = &[migration!(1, "0001_initial"), migration!(2, "0002_clients")];
+pub(super) const MIGRATIONS: &[Migration] =
+    &[migration!(1, "0001_initial"), migration!(2, "0002_clients"), migration!(3, "0003_identities")];
 
 /// What nodes that migrate wait for each other at; any number that nothing else uses.
 const LOCK: i64 = 0x6a6f_7467_6174_6531;

@@ -5,7 +5,8 @@ use jotgate_domain::client::{Client, ClientId, Proof};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::{Email, Username};
 use jotgate_domain::session::RefreshState;
-use jotgate_domain::{Session, SessionId, StoreError, Timestamp, User, UserId};
+use jotgate_domain::upstream::Identity;
+use jotgate_domain::{IdentityId, Session, SessionId, StoreError, Timestamp, User, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
@@ -129,6 +130,18 @@ pub(super) fn client(row: &Row) -> Result<Client, StoreError> {
         proof: hash.map_or(Proof::None, Proof::Secret),
         audiences: codec::texts_from_json(get(row, 3)?)?,
         created_at: instant(row, 4)?,
+    })
+}
+
+pub(super) fn identity_at(row: &Row, at: usize) -> Result<Identity, StoreError> {
+    Ok(Identity {
+        id: IdentityId(get(row, at)?),
+        user_id: UserId(get(row, at + 1)?),
+        issuer: get(row, at + 2)?,
+        subject: get(row, at + 3)?,
+        provider: get(row, at + 4)?,
+        label: get(row, at + 5)?,
+        created_at: instant(row, at + 6)?,
     })
 }
 

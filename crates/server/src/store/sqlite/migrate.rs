@@ -32,7 +32,8 @@ macro_rules! migration {
 }
 
 /// Every migration, in order; what was released is never edited again.
-pub(super) const MIGRATIONS: &[Migration] = &[migration!(1, "0001_initial"), migration!(2, "0002_clients")];
+pub(super) const MIGRATIONS: &[Migration] =
+    &[migration!(1, "0001_initial"), migration!(2, "0002_clients"), migration!(3, "0003_identities")];
 
 /// Brings the schema up to `migrations`; `now` is what the record says of the time.
 ///

@@ -21,6 +21,7 @@ use jotgate_domain::name::Canonical;
 use jotgate_domain::store::{
     Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Lookup, RevocationPage,
 };
+use jotgate_domain::upstream::Identity;
 use jotgate_domain::{
     Change, Expect, Session, SessionId, Store, StoreError, Timestamp, User, UserId, audit, refresh,
 };
@@ -161,6 +162,22 @@ impl Store for Sqlite {
                 connection
                     .prepare_cached(rows::CLIENTS_AFTER)?
                     .query_map(params![after, limit], rows::client)?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<(Identity, User)>, StoreError> {
+        let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
+        self.readers.point(move |connection| rows::identity(connection, &issuer, &subject)).await
+    }
+
+    async fn identities(&self, user: UserId) -> Result<Vec<Identity>, StoreError> {
+        self.readers
+            .point(move |connection| {
+                connection
+                    .prepare_cached(rows::IDENTITIES_OF)?
+                    .query_map([Id(user.0)], |row| rows::identity_at(row, 0))?
                     .collect()
             })
             .await

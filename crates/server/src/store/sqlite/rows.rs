@@ -7,7 +7,8 @@ use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::{Email, RoleName, Username};
 use jotgate_domain::session::RefreshState;
 use jotgate_domain::store::{Lookup, Revocable, Revoked};
-use jotgate_domain::{Session, SessionId, StoreError, Timestamp, User, UserId};
+use jotgate_domain::upstream::Identity;
+use jotgate_domain::{IdentityId, Session, SessionId, StoreError, Timestamp, User, UserId};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql};
 use uuid::Uuid;
@@ -77,6 +78,14 @@ pub(super) const CLIENT: &str =
     "SELECT id, name, secret_hash, audiences, created_at FROM clients WHERE id = ?1";
 pub(super) const CLIENTS_AFTER: &str =
     "SELECT id, name, secret_hash, audiences, created_at FROM clients WHERE id > ?1 ORDER BY id LIMIT ?2";
+pub(super) const IDENTITY: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    ", i.id, i.user_id, i.issuer, i.subject, i.provider, i.label, i.created_at",
+    " FROM identities i JOIN users u ON u.id = i.user_id WHERE i.issuer = ?1 AND i.subject = ?2"
+);
+pub(super) const IDENTITIES_OF: &str = "SELECT id, user_id, issuer, subject, provider, label, created_at \
+     FROM identities WHERE user_id = ?1 ORDER BY created_at, id";
 pub(super) const KEYS: &str =
     "SELECT kid, algorithm, sealed, published_at, signs_at, gone_at FROM signing_keys";
 pub(super) const SETTING: &str = "SELECT value FROM settings WHERE name = ?1";
@@ -118,6 +127,18 @@ pub(super) fn session(connection: &Connection, id: SessionId) -> rusqlite::Resul
     connection
         .prepare_cached(SESSION_WITH_USER)?
         .query_row([Id(id.0)], |row| Ok((session_at(row, USER_COLUMNS)?, user_at(row, 0)?)))
+        .optional()
+}
+
+/// The identity with its user.
+pub(super) fn identity(
+    connection: &Connection,
+    issuer: &str,
+    subject: &str,
+) -> rusqlite::Result<Option<(Identity, User)>> {
+    connection
+        .prepare_cached(IDENTITY)?
+        .query_row([issuer, subject], |row| Ok((identity_at(row, USER_COLUMNS)?, user_at(row, 0)?)))
         .optional()
 }
 
@@ -199,6 +220,18 @@ pub(super) fn client(row: &Row<'_>) -> rusqlite::Result<Client> {
         proof: row.get::<_, Option<[u8; 32]>>(2)?.map_or(Proof::None, Proof::Secret),
         audiences: row.get::<_, Json<Vec<String>>>(3)?.0,
         created_at: Timestamp(row.get(4)?),
+    })
+}
+
+pub(super) fn identity_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Identity> {
+    Ok(Identity {
+        id: IdentityId(row.get::<_, Id>(at)?.0),
+        user_id: UserId(row.get::<_, Id>(at + 1)?.0),
+        issuer: row.get(at + 2)?,
+        subject: row.get(at + 3)?,
+        provider: row.get(at + 4)?,
+        label: row.get(at + 5)?,
+        created_at: Timestamp(row.get(at + 6)?),
     })
 }
 
