@@ -2,7 +2,7 @@
 
 use jotgate_domain::store::Unique;
 use jotgate_domain::upstream::Identity;
-use jotgate_domain::{Change, IdentityId, Store, StoreError, User};
+use jotgate_domain::{Change, IdentityId, StoreError, User};
 
 use super::fixture::*;
 

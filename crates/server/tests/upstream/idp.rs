@@ -302,12 +302,14 @@ async fn token(
     Json(answer).into_response()
 }
 
-async fn userinfo(State(idp): State<Idp>) -> Response {
+async fn userinfo(State(idp): State<Idp>, headers: HeaderMap) -> Response {
     if let Some(answer) = wrong(&idp, "/me").await {
         return answer;
     }
     let said = idp.0.mischief.lock().unwrap().userinfo.clone();
-    Json(said.unwrap_or_else(|| json!({}))).into_response()
+    let bearer = headers["authorization"].to_str().unwrap();
+    let sub = bearer.strip_prefix("Bearer access-").unwrap();
+    Json(said.unwrap_or_else(|| json!({"sub": sub}))).into_response()
 }
 
 /// In the shape of GitHub's API.

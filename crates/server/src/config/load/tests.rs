@@ -205,7 +205,20 @@ fn mistakes_about_providers_are_named() {
         with("preset = \"google\"\nclient_id = \"a\"\nclientsecret = \"s3cret\""),
         refused("[providers.My_Own]\npreset = \"google\""),
     ];
-    assert_snapshot!(all.join("\n"), @"");
+    assert_snapshot!(all.join("\n"), @r#"
+    providers.x.issuer (jotgate.toml:2): is missing: the issuer's address, such as https://accounts.example.com, or a preset: google, microsoft, github, gitlab or apple
+    providers.x.client_id (jotgate.toml:2): is missing: the provider gives it to whoever registers this server there
+    providers.x.preset (jotgate.toml:2): expected one of google, microsoft, github, gitlab, apple, got "facebook"
+    providers.x.issuer (jotgate.toml:2): expected https://, a host and perhaps a path, as the provider writes it (http:// only for one on this machine), got "http://id.example.com"
+    providers.x.client_secret (jotgate.toml:3): is missing: GitHub gives no code away without it
+    providers.x.key_id (jotgate.toml:3): is missing: with preset apple a client secret is made of team_id, key_id and private_key
+    providers.x.tenant (jotgate.toml:4): is for preset microsoft only
+    providers.x.tenant (jotgate.toml:4): is none: the tenant's id (a UUID), or common, organizations or consumers
+    providers.x.scopes (jotgate.toml:4): lacks openid: without it there is no ID token
+    providers.x.redirect_uris (jotgate.toml:4): expected absolute URIs without a fragment: https://, http:// on this machine, or a scheme of an application's own such as com.example.app:/callback, got ["app"]
+    providers.x.clientsecret (jotgate.toml:4): is no key; write providers.NAME. and one of preset, issuer, client_id, client_secret, label, scopes, redirect_uris, trust_email, registration, tenant, team_id, key_id, private_key
+    providers.My_Own.preset (jotgate.toml:2): expected a provider named with 1 to 32 of a-z 0-9 _ -, got "google"
+    "#);
     let secret = with("preset = \"google\"\nclient_id = \"a\"\nclient_secret = \"s3 cret\"");
     assert!(!secret.contains("cret\""), "{secret}");
 }
