@@ -368,7 +368,7 @@ impl App {
             let user = self.store.user(Lookup::Id(asker.user.id)).await?.filter(User::is_active);
             let user = user.ok_or(UpstreamError::AccountDisabled)?;
             let identities = self.store.identities(user.id).await?;
-            let by = self.by(visitor, Actor::User(user.id));
+            let by = self.by_visitor(visitor, Actor::User(user.id));
             let done = upstream::unlink(&user, &identities, id, Some(asker.session.id), &by);
             let done = done.map_err(UpstreamError::Unlink)?;
             match self.apply(done.changes, done.expect).await {
@@ -431,7 +431,7 @@ impl App {
                 Some(email) => self.store.user(Lookup::Email(email.canonical())).await?,
                 None => None,
             };
-            let by = self.by(visitor, Actor::Anonymous);
+            let by = self.by_visitor(visitor, Actor::Anonymous);
             let identity = IdentityId::new(by.at, self.edge.random()?);
             let name = &provider.name;
             let admitted = match upstream::decide(vouched, rules, owner.as_ref(), by_email.as_ref()) {
@@ -515,7 +515,7 @@ impl App {
         for _ in 0..TRIES {
             let user = self.store.user(Lookup::Id(asker.user.id)).await?.filter(User::is_active);
             let user = user.ok_or(UpstreamError::AccountDisabled)?;
-            let by = self.by(visitor, Actor::User(user.id));
+            let by = self.by_visitor(visitor, Actor::User(user.id));
             let id = IdentityId::new(by.at, self.edge.random()?);
             let linked = upstream::link(&user, vouched, &provider.name, id, &by).into_edited();
             let identity = linked.changes.iter().find_map(|change| match change {
@@ -557,7 +557,7 @@ impl App {
         }
     }
 
-    fn by(&self, visitor: &Visitor, actor: Actor) -> By {
+    fn by_visitor(&self, visitor: &Visitor, actor: Actor) -> By {
         By { actor, at: self.now(), address: visitor.address.clone() }
     }
 
