@@ -256,6 +256,7 @@ fn e2e(check: &mut Check) -> Outcome {
         machine.maven(&format!("{EXAMPLES}/java"), "target/e2e/maven"),
         machine.npm("e2e/webhooks", "target/e2e/webhooks"),
         machine.pip("e2e/webhooks/requirements.txt", "target/e2e/webhooks-python"),
+        machine.npm("e2e/upstream", "target/e2e/upstream"),
         machine.postgres(),
     ]);
     test_release(check, &["--lib", "--test", "end_to_end"])

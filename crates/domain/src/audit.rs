@@ -29,6 +29,9 @@ pub enum Action {
     ClientCreated,
     ClientDeleted,
     PasswordChanged,
+    /// An identity at another provider was linked to the account.
+    IdentityLinked,
+    IdentityUnlinked,
     RefreshReused,
     /// The answer to a refresh was lost and a sibling was minted.
     RefreshSibling,
@@ -69,6 +72,8 @@ impl Action {
         (Self::ClientCreated, "client.created"),
         (Self::ClientDeleted, "client.deleted"),
         (Self::PasswordChanged, "password.changed"),
+        (Self::IdentityLinked, "identity.linked"),
+        (Self::IdentityUnlinked, "identity.unlinked"),
         (Self::RefreshReused, "refresh.reused"),
         (Self::RefreshSibling, "refresh.sibling"),
         (Self::RefreshRepeatedElsewhere, "refresh.repeated_elsewhere"),
@@ -129,6 +134,8 @@ impl Action {
             | Self::UserEnabled
             | Self::ClientCreated
             | Self::RoleGranted
+            | Self::IdentityLinked
+            | Self::IdentityUnlinked
             | Self::LoginSucceeded
             | Self::LoginFailed
             | Self::LoginThrottled

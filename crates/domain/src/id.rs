@@ -48,3 +48,7 @@ id! {
     /// A session: one login on one device; `sid` of its tokens.
     SessionId
 }
+id! {
+    /// A user's identity at another provider.
+    IdentityId
+}

@@ -26,11 +26,12 @@ pub mod store;
 pub mod throttle;
 pub mod time;
 pub mod token;
+pub mod upstream;
 pub mod user;
 pub mod webhook;
 
 pub use client::{Client, ClientId};
-pub use id::{SessionId, UserId};
+pub use id::{IdentityId, SessionId, UserId};
 pub use session::Session;
 pub use store::{Change, Expect, Store, StoreError};
 pub use time::Timestamp;

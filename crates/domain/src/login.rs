@@ -53,13 +53,18 @@ impl fmt::Display for LoginError {
 
 impl std::error::Error for LoginError {}
 
-/// A user who proved who they are; only [`decide`] makes it.
+/// A user who proved who they are; only [`decide`] makes it, and [`crate::upstream::decide`].
 #[derive(Clone, Copy, Debug)]
 pub struct LoginOk<'u> {
     user: &'u User,
 }
 
 impl<'u> LoginOk<'u> {
+    /// Somebody else vouched for them.
+    pub(crate) fn vouched(user: &'u User) -> Self {
+        Self { user }
+    }
+
     #[must_use]
     pub fn user(&self) -> &'u User {
         self.user
@@ -133,6 +138,8 @@ pub struct Circumstances<'a> {
     pub rehashed: Option<String>,
     /// The session that the same browser had: it ends, so nobody's earlier session lives on behind a new one.
     pub replaces: Option<SessionId>,
+    /// How they proved it, for the audit trail; empty for a password.
+    pub detail: String,
 }
 
 /// A login to be written.
@@ -183,7 +190,7 @@ pub fn start(login: LoginOk<'_>, at: Circumstances<'_>) -> Started {
         user: Some(user.id),
         session: Some(session.id),
         address: session.address.clone(),
-        detail: String::new(),
+        detail: at.detail,
     }));
     Started { session, changes, expect: vec![Expect::User(user.id, user.version)] }
 }
@@ -253,6 +260,7 @@ mod tests {
             buckets: Vec::new(),
             rehashed: None,
             replaces: None,
+            detail: String::new(),
         }
     }
 
@@ -285,6 +293,7 @@ mod tests {
                 buckets: vec![[1; 32], [2; 32]],
                 rehashed: Some("$argon2id$new".to_owned()),
                 replaces: Some(SessionId::new(NOW, [4; 10])),
+                detail: "by google".to_owned(),
                 ..circumstances(&policy)
             },
         );
@@ -296,7 +305,7 @@ mod tests {
                 "start session, at most 100",
                 "clear throttle 1",
                 "clear throttle 2",
-                "audit login.succeeded",
+                "audit login.succeeded by google",
             ]
         );
         let Some(Change::UpdateUser(rehashed)) = started.changes.first() else { panic!() };

@@ -26,6 +26,8 @@ pub enum Purpose {
     Forms,
     /// Tags the cookie of a known device.
     Devices,
+    /// Tags sign-ins on their way through another provider ([`crate::upstream::flow`]).
+    Flows,
 }
 
 impl MasterKey {
@@ -45,6 +47,7 @@ impl MasterKey {
             Purpose::Throttle => b"jotgate 1 throttle".to_vec(),
             Purpose::Forms => b"jotgate 1 forms".to_vec(),
             Purpose::Devices => b"jotgate 1 devices".to_vec(),
+            Purpose::Flows => b"jotgate 1 flows".to_vec(),
         };
         info.push(1);
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice()), &info);
@@ -85,6 +88,7 @@ mod tests {
             (Purpose::Throttle, b"jotgate 1 throttle"),
             (Purpose::Forms, b"jotgate 1 forms"),
             (Purpose::Devices, b"jotgate 1 devices"),
+            (Purpose::Flows, b"jotgate 1 flows"),
         ];
         for (purpose, info) in table {
             let mut expected = [0; 32];

@@ -18,8 +18,9 @@ use crate::name::Canonical;
 use crate::session::Session;
 use crate::sso::Ticket;
 use crate::throttle::{BucketKey, Limit, Verdict};
+use crate::upstream::Identity;
 use crate::webhook::Delivery;
-use crate::{SessionId, Timestamp, User, UserId, refresh};
+use crate::{IdentityId, SessionId, Timestamp, User, UserId, refresh};
 
 /// How a user is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,19 @@ pub enum Change {
     UpdateUser(User),
     /// The user and all that is theirs; their sessions end.
     DeleteUser(UserId),
+    /// [`StoreError::Taken`] where it is linked already, to whomever.
+    LinkIdentity(Identity),
+    /// Removes it, if it is there and this user's.
+    UnlinkIdentity {
+        id: IdentityId,
+        user: UserId,
+    },
+    /// Marks a thing as used that may be used once: [`StoreError::Taken`] where it was. Forgotten after `until`, past
+    /// which it is not accepted anyway.
+    Spend {
+        id: [u8; 32],
+        until: Timestamp,
+    },
     /// A new session with a fresh status entry (its number is set by the store, [`Session::status`] is ignored).
     /// Where the user then has more than `max_per_user` live ones, the oldest end, each with an audit entry.
     StartSession {
@@ -235,6 +249,10 @@ pub enum Unique {
     Username,
     Email,
     ClientId,
+    /// An identity at another provider.
+    Identity,
+    /// The use of what may be used once.
+    Use,
 }
 
 impl fmt::Display for StoreError {
@@ -244,6 +262,8 @@ impl fmt::Display for StoreError {
             Self::Taken(Unique::Username) => f.write_str("the user name is taken"),
             Self::Taken(Unique::Email) => f.write_str("the e-mail address is taken"),
             Self::Taken(Unique::ClientId) => f.write_str("the client id is taken"),
+            Self::Taken(Unique::Identity) => f.write_str("the identity is linked already"),
+            Self::Taken(Unique::Use) => f.write_str("it was used already"),
             Self::Unavailable(why) => write!(f, "database unavailable: {why}"),
             Self::Corrupt(what) => write!(f, "database corrupt: {what}"),
         }
@@ -291,6 +311,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Clients in order of id, after `after`.
     async fn clients(&self, after: Option<ClientId>, limit: u32) -> Result<Vec<Client>, StoreError>;
+    /// Whose identity this is, with the user, by `iss` and `sub` of whoever vouches for it.
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<(Identity, User)>, StoreError>;
+
+    /// The identities of a user, oldest first.
+    async fn identities(&self, user: UserId) -> Result<Vec<Identity>, StoreError>;
 
     /// The ticket of this hash, expired or not.
     async fn ticket(&self, hash: [u8; 32]) -> Result<Option<Ticket>, StoreError>;
@@ -326,8 +351,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// any number of tasks may wait, each with a `seen` of its own, and none misses one.
     async fn changed(&self, seen: u64) -> u64;
 
-    /// Removes what no rule will ask for again (expired sessions, tickets, revocations, throttles; audit entries beyond
-    /// `keep_audit`, dead letters beyond [`crate::webhook::MOST_DEAD`]), at most `batch` rows of a kind; returns how many went.
+    /// Removes what no rule will ask for again (expired sessions, tickets, revocations, throttles, uses; audit entries
+    /// beyond `keep_audit`, dead letters beyond [`crate::webhook::MOST_DEAD`]), at most `batch` rows of a kind; returns how
+    /// many went.
     async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError>;
 
     /// The connections to a database outside of this process; none where it is inside.

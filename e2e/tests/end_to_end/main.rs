@@ -14,4 +14,5 @@ mod nodes;
 mod pages;
 mod revocation;
 mod rotation;
+mod upstream;
 mod webhooks;

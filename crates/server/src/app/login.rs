@@ -8,6 +8,7 @@ use std::fmt;
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jotgate_domain::account::Edited;
 use jotgate_domain::login::{self, Circumstances, LoginOk, Started};
 use jotgate_domain::name::Canonical;
 use jotgate_domain::password::Password;
@@ -41,6 +42,37 @@ pub struct LoginForm<'a> {
 impl fmt::Debug for LoginForm<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoginForm").field("delivery", &self.delivery).finish_non_exhaustive()
+    }
+}
+
+/// How a session is begun for somebody who proved who they are.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) delivery: Delivery,
+    /// As in [`LoginForm::admin`].
+    pub(super) admin: bool,
+    /// As in [`LoginForm::replaces`].
+    pub(super) replaces: Option<SessionId>,
+    /// Throttles to clear.
+    pub(super) buckets: Vec<BucketKey>,
+    pub(super) rehashed: Option<String>,
+    /// How they proved it, for the audit trail.
+    pub(super) detail: String,
+    /// What is written before the session, in the same transaction: its user, new or changed.
+    pub(super) before: Option<Edited>,
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self {
+            delivery: Delivery::Body,
+            admin: false,
+            replaces: None,
+            buckets: Vec::new(),
+            rehashed: None,
+            detail: String::new(),
+            before: None,
+        }
     }
 }
 
@@ -115,7 +147,15 @@ impl App {
                 rehashed = Some(self.hasher.hash(&password, self.edge.random()?).await?);
             }
             let id = allowed.user().id;
-            match self.start_session(visitor, &form, allowed, bucket, rehashed.clone()).await? {
+            let entry = Entry {
+                delivery: form.delivery,
+                admin: form.admin,
+                replaces: form.replaces,
+                buckets: vec![bucket],
+                rehashed: rehashed.clone(),
+                ..Entry::default()
+            };
+            match self.start_session(visitor, allowed, entry).await? {
                 Some(grant) => {
                     self.addresses.give_back(&visitor.network);
                     return Ok(grant);
@@ -127,42 +167,46 @@ impl App {
     }
 
     /// One transaction: the session, the cleared throttle, the audit entry, and the end of the session it replaces.
-    /// None where the user changed since they were read.
-    async fn start_session(
+    /// None where the user, or whatever else it was decided on, changed meanwhile.
+    pub(super) async fn start_session(
         &self,
         visitor: &Visitor,
-        form: &LoginForm<'_>,
         allowed: LoginOk<'_>,
-        bucket: BucketKey,
-        rehashed: Option<String>,
+        entry: Entry,
     ) -> Result<Option<Grant>, Fault> {
         let now = self.now();
         let user = allowed.user();
         let handle = Handle::new(self.edge.random()?);
         let session_id = SessionId::new(now, self.edge.random()?);
         let subject = self.subject(user.clone(), session_id).await?;
-        let Started { session, changes, expect } = login::start(
+        let Started { session, mut changes, mut expect } = login::start(
             allowed,
             Circumstances {
                 now,
                 policy: &self.config.policy,
                 session_id,
                 handle_hash: handle.hash(),
-                scope: login::scope(form.delivery, form.admin, user),
+                scope: login::scope(entry.delivery, entry.admin, user),
                 address: visitor.address.clone(),
                 user_agent: visitor.user_agent.clone(),
-                buckets: vec![bucket],
-                rehashed,
-                replaces: form.replaces,
+                buckets: entry.buckets,
+                rehashed: entry.rehashed,
+                replaces: entry.replaces,
+                detail: entry.detail,
             },
         );
+        if let Some(before) = entry.before {
+            changes.splice(0..0, before.changes);
+            // The user as they will stand is nothing to expect; as they were, is.
+            expect = before.expect;
+        }
         let applied = match self.apply(changes, expect).await {
             Ok(applied) => applied,
-            Err(StoreError::Conflict) => return Ok(None),
+            Err(StoreError::Conflict | StoreError::Taken(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let session = Session { status: applied.status.first().copied(), ..session };
-        let device = self.device_for(form.delivery, user)?;
+        let device = self.device_for(entry.delivery, user)?;
         self.hooks.logged_in(|| LoggedIn {
             user: user.id,
             username: user.username.to_string(),
@@ -170,7 +214,7 @@ impl App {
             address: visitor.address.clone(),
             user_agent: visitor.user_agent.clone(),
         });
-        Ok(Some(Grant { device, ..self.grant(session, subject, &handle, form.delivery, now)? }))
+        Ok(Some(Grant { device, ..self.grant(session, subject, &handle, entry.delivery, now)? }))
     }
 
     /// Which bucket this login is counted in: the account's, one whichever of its names was typed; or that of the

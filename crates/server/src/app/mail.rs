@@ -23,6 +23,19 @@ pub(super) fn address_in_use(app: &App, owner: &User) -> Result<(), Fault> {
     write(app, address.as_str(), "You already have an account", &text)
 }
 
+/// Tells the owner of a proven address that somebody, perhaps not they, can sign in to their account in another way.
+pub(super) fn identity_linked(app: &App, user: &User, provider: &str) -> Result<(), Fault> {
+    let Some(address) = user.verified_email() else { return Ok(()) };
+    let issuer = app.issuer();
+    let text = format!(
+        "A sign-in with {provider} was added to your account {} at {issuer}.\r\n\r\n\
+         If that was you, you need not do anything. If it was not, remove it at {issuer}/account and change your \
+         password.\r\n",
+        user.username
+    );
+    write(app, address.as_str(), "A way to sign in was added", &text)
+}
+
 fn write(app: &App, to: &str, subject: &str, text: &str) -> Result<(), Fault> {
     let date = jiff::Timestamp::from_millisecond(app.now().0)
         .ok()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{App, Fault, Grant, LoginError, RefreshError};
+use super::{App, Fault, Grant, LoginError, RefreshError, UpstreamError};
 use crate::metrics::{Counter, Kind, Text};
 
 /// Logins and refreshes by how they ended.
@@ -53,6 +53,19 @@ impl Counts {
             Err(LoginError::Fault(Fault::Busy { .. })) => "busy",
             Err(LoginError::Fault(Fault::Unavailable(_))) => "unavailable",
             Err(LoginError::Fault(Fault::Internal(_))) => "internal",
+        };
+        self.logins.count(&LOGINS, outcome);
+    }
+
+    pub(super) fn upstream(&self, result: Result<(), &UpstreamError>) {
+        let outcome = match result {
+            Ok(()) => "granted",
+            Err(UpstreamError::Code(_) | UpstreamError::Token(_)) => "invalid_credentials",
+            Err(UpstreamError::Fault(Fault::Throttled { .. })) => "throttled",
+            Err(UpstreamError::Fault(Fault::Busy { .. })) => "busy",
+            Err(UpstreamError::Away(_) | UpstreamError::Fault(Fault::Unavailable(_))) => "unavailable",
+            Err(UpstreamError::Fault(Fault::Internal(_))) => "internal",
+            Err(_) => "refused",
         };
         self.logins.count(&LOGINS, outcome);
     }

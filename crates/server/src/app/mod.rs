@@ -23,6 +23,7 @@ mod sessions;
 mod sso;
 mod status_list;
 pub mod transfer;
+pub(crate) mod upstream;
 mod webhooks;
 
 use std::fmt;
@@ -49,6 +50,7 @@ pub use register::{RegisterError, RegisterForm};
 pub use revoke::RevokeError;
 pub use sso::RedeemError;
 pub use status_list::StatusList;
+pub use upstream::{Back, Begun, CameBack, CodeForm, Handover, UpstreamError};
 pub use webhooks::WebhookState;
 
 use crate::config::{Config, Mount, Origin};
@@ -97,6 +99,7 @@ pub struct App {
     counts: metrics::Counts,
     database: Arc<store::Stats>,
     device_key: aws_lc_rs::hmac::Key,
+    upstream: upstream::Upstream,
     /// For the form token of the hosted pages.
     form_secret: Zeroizing<[u8; 32]>,
 }

@@ -21,6 +21,7 @@ use super::feed::{Feed, Positions};
 use super::keys::{Keys, OpenKeyError};
 use super::metrics::Counts;
 use super::status_list::StatusLists;
+use super::upstream::Upstream;
 use super::webhooks::Webhooks;
 use super::{App, Fault, TRIES};
 use crate::config::{Config, DatabaseUrl, Mount, Origin};
@@ -181,6 +182,7 @@ impl App {
             counts: Counts::default(),
             database,
             device_key: hmac::Key::new(hmac::HMAC_SHA256, master.derive(Purpose::Devices).as_slice()),
+            upstream: Upstream::new(&config, &master.derive(Purpose::Flows)),
             form_secret: master.derive(Purpose::Forms),
             past_cookie_domains,
             edge,

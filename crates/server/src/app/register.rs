@@ -112,7 +112,7 @@ impl App {
     }
 
     /// Whether the application around this server wants this account.
-    async fn ask_hook(
+    pub(super) async fn ask_hook(
         &self,
         visitor: &Visitor,
         username: &Username,

@@ -17,8 +17,8 @@ use crate::store::transfer::Step;
 
 /// Carry everything to another database
 ///
-/// Users, sessions, keys, revocations, throttles, settings and the audit trail, from the configured database to the
-/// one of --to, which has to be empty; between SQLite and PostgreSQL in any direction. It happens in one transaction,
+/// Users and their identities elsewhere, sessions, keys, revocations, throttles, settings and the audit trail, from
+/// the configured database to the one of --to, which has to be empty; between SQLite and PostgreSQL in any direction. It happens in one transaction,
 /// and what arrived is read back and compared before that ends. Nobody is signed out: cookies, refresh tokens and
 /// access tokens hold on, since the master key stays the same.
 ///

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::Config;
 use super::keys::{Default, KEYS, Key, Set};
 use super::parse::{self, Value};
+use super::providers;
 use super::rules::{RULES, Severity};
 
 /// Where settings come from.
@@ -136,6 +137,12 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Invalid> {
         match rule.severity {
             Severity::Refuse => found.problems.push(problem),
             Severity::Warn => warnings.push(problem),
+        }
+    }
+    if !KEYS.iter().any(|key| key.name.starts_with("providers.") && bad.contains(key.name)) {
+        for (key, message) in providers::broken(&config) {
+            let source = found.source_near(&key);
+            found.problems.push(Problem { key: Some(key), source, message });
         }
     }
     if found.problems.is_empty() {
@@ -326,6 +333,15 @@ impl Found {
         (!name.is_empty()).then(|| format!("{}{file}", key.name.replace("NAME", &name)))
     }
 
+    /// Where the key was set, or else another of its section.
+    fn source_near(&self, key: &str) -> Source {
+        let section = key.rsplit_once('.').map_or(key, |(section, _)| section);
+        let near =
+            || self.set.iter().find(|(name, _)| name.rsplit_once('.').is_some_and(|(s, _)| s == section));
+        let found = self.set.get(key).or_else(|| near().map(|(_, set)| set));
+        found.map_or(Source::Default, |set| set.source.clone())
+    }
+
     fn read_flags(&mut self, flags: &[Flag], read: &dyn Fn(&Path) -> io::Result<String>) {
         for Flag { typed, key, values } in flags {
             let source = Source::Flag(typed.clone());
@@ -456,7 +472,9 @@ fn flatten(table: &DeTable<'_>, path: &mut Vec<String>, leaves: &mut Vec<Leaf>) 
 
 fn is_section(name: &str) -> bool {
     KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
-        || ["roles.", "webhooks."].iter().any(|section| name.starts_with(section) && name != *section)
+        || ["roles.", "providers.", "webhooks."]
+            .iter()
+            .any(|section| name.starts_with(section) && name != *section)
 }
 
 /// What to say of a name that is none of ours, with the nearest that is.
@@ -467,6 +485,11 @@ fn unknown(name: &str, form: impl Fn(&Key) -> String) -> String {
     if name == "webhooks" || name.starts_with("webhooks.") {
         let keys: Vec<&str> = KEYS.iter().filter_map(|key| key.name.strip_prefix("webhooks.NAME.")).collect();
         return format!("is no key; write webhooks.NAME. and one of {}", keys.join(", "));
+    }
+    if name == "providers" || name.starts_with("providers.") {
+        let keys: Vec<&str> =
+            KEYS.iter().filter_map(|key| key.name.strip_prefix("providers.NAME.")).collect();
+        return format!("is no key; write providers.NAME. and one of {}", keys.join(", "));
     }
     if is_section(name) {
         let keys: Vec<&str> =

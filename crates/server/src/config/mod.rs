@@ -9,6 +9,7 @@ mod mount;
 mod origin;
 mod parse;
 mod postgres;
+mod providers;
 pub mod reference;
 mod rules;
 mod webhooks;
@@ -26,6 +27,8 @@ pub use load::{File, Flag, Input, Invalid, Loaded, Problem, Setting, Source, loa
 pub use mount::Mount;
 pub use postgres::PostgresUrl;
 pub(crate) use postgres::{PostgresHost, PostgresTls};
+pub(crate) use providers::is_issuer;
+pub use providers::{Provider, Secret};
 pub use webhooks::Webhook;
 
 /// All of it; field names are the keys of `jotgate.toml`.
@@ -46,6 +49,8 @@ pub struct Config {
     pub password: PasswordHash,
     /// None: where `public_url` is loopback.
     pub registration_enabled: Option<bool>,
+    /// Whom users may sign in with, by name.
+    pub providers: BTreeMap<String, Provider>,
     pub tls: Option<Tls>,
     /// Only these may set `Forwarded` and `X-Forwarded-*`.
     pub trusted_proxies: Vec<IpNet>,
@@ -184,6 +189,7 @@ impl Default for Config {
             applications: Vec::new(),
             password: PasswordHash::default(),
             registration_enabled: None,
+            providers: BTreeMap::new(),
             tls: None,
             trusted_proxies: Vec::new(),
             master_key: MasterKeySource::DataDir,

@@ -16,6 +16,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("password.", "Passwords"),
     ("registration.", "Registration"),
     ("roles.", "Roles"),
+    ("providers.", "Sign-in with others"),
     ("jwks.", "Keys"),
     ("webhooks.", "Webhooks"),
     ("log.", "Logs"),

@@ -56,9 +56,13 @@ codes! {
     InvalidTicket 400 "invalid_ticket" "Sign-in not completed" "The ticket is not valid or no longer valid." None;
     UnknownApplication 400 "unknown_application" "Unknown application" "No application of this origin is configured (sso.origins)." None;
     UnknownProvider 400 "unknown_provider" "Unknown provider" "No provider of this name is configured." None;
+    InvalidRedirectUri 400 "invalid_redirect_uri" "Invalid redirect URI" "The redirect_uri is not among those configured for this provider." None;
+    InvalidFlow 400 "invalid_flow" "Sign-in not accepted" "This sign-in was not begun in this browser, was begun too long ago, or has been used already." None;
 
     Unauthenticated 401 "unauthenticated" "Not signed in" "This needs an access token." Bearer;
     InvalidCredentials 401 "invalid_credentials" "Invalid credentials" "The user name or the password is wrong." Bearer;
+    InvalidCode 401 "invalid_code" "Invalid code" "The provider does not accept the code; begin the sign-in again." Bearer;
+    InvalidIdToken 401 "invalid_id_token" "Invalid ID token" "What the provider answered does not prove who this is." Bearer;
     InvalidRefreshToken 401 "invalid_refresh_token" "Invalid refresh token" "The refresh token is not valid or no longer valid; sign in again." InvalidToken;
     RefreshTokenReused 401 "refresh_token_reused" "Refresh token reused" "The refresh token had already been used; its session has been ended." InvalidToken;
     Malformed 401 "malformed" "Invalid access token" "The access token is malformed." InvalidToken;
@@ -81,11 +85,16 @@ codes! {
     SignInLoop 403 "sign_in_loop" "Sign-in goes round in circles" "What is set for the browser is not kept or not accepted." None;
     RegistrationDisabled 403 "registration_disabled" "Registration disabled" "Accounts are not created here by their users." None;
     RegistrationRefused 403 "registration_refused" "Registration refused" "You cannot get an account here." None;
+    ProviderDenied 403 "provider_denied" "Not signed in" "The provider did not sign you in." None;
+    AccountDisabled 403 "account_disabled" "Account disabled" "This account may not be used." None;
+    RecentSignInRequired 403 "recent_sign_in_required" "Recent sign-in required" "This needs a sign-in within the last ten minutes; sign in again." None;
     NotFound 404 "not_found" "Not found" "There is nothing here." None;
     MethodNotAllowed 405 "method_not_allowed" "Method not allowed" "The method is not allowed here." None;
     RequestTimeout 408 "request_timeout" "Request timeout" "The request took too long to arrive." None;
     UsernameTaken 409 "username_taken" "User name taken" "The user name is taken." None;
     EmailTaken 409 "email_taken" "E-mail address taken" "The e-mail address is taken." None;
+    IdentityTaken 409 "identity_taken" "Already linked" "This identity is linked to an account already." None;
+    LastWayIn 409 "last_way_in" "Last way to sign in" "The account has no password and no other identity; link another one first." None;
     BodyTooLarge 413 "body_too_large" "Body too large" "The body is larger than is accepted here." None;
     UnsupportedMediaType 415 "unsupported_media_type" "Unsupported media type" "Send application/json in UTF-8, not compressed." None;
     InvalidUsername 422 "invalid_username" "Invalid user name" "The user name is not acceptable." None;
@@ -97,6 +106,7 @@ codes! {
 
     Internal 500 "internal" "Internal error" "Something went wrong here. The request id leads to the cause in the log." None;
     Unavailable 503 "unavailable" "Unavailable" "This cannot be done right now; try again shortly." None;
+    ProviderUnavailable 503 "provider_unavailable" "Provider unavailable" "The provider cannot be reached, or does not answer as it should; try again later." None;
     Busy 503 "busy" "Busy" "The server is busy; try again shortly." None;
     Timeout 503 "timeout" "Timeout" "The request could not be completed in time; try again shortly." None;
 }

@@ -3,18 +3,26 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::answer;
 use super::error::{ApiError, Code};
 use super::json::Json;
-use crate::app::{Delivery, LoginError, LoginForm, Visitor};
+use super::upstream;
+use crate::app::{Delivery, Handover, LoginError, LoginForm, Visitor};
 use crate::server::Server;
 
+/// One of two credentials: a name with its password, or a code of a provider.
 #[derive(Deserialize)]
 pub(super) struct Form {
-    username: String,
-    password: String,
+    #[serde(default, deserialize_with = "text")]
+    username: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    password: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    provider: Option<String>,
+    #[serde(flatten)]
+    code: upstream::Code,
     #[serde(default)]
     delivery: DeliveryName,
     scope: Option<String>,
@@ -57,16 +65,40 @@ pub(super) async fn post(
         Some(token) => server.app().holder(token).await?,
         None => None,
     };
-    let login = LoginForm {
-        username: &form.username,
-        password: &form.password,
-        delivery,
-        admin: form.scope.as_deref().is_some_and(|scope| scope.split(' ').any(|one| one == "admin")),
-        replaces: replaced.map(|holder| holder.signed_in.session.id),
-        device: sent.device,
+    let replaces = replaced.map(|holder| holder.signed_in.session.id);
+    let admin = form.scope.as_deref().is_some_and(|scope| scope.split(' ').any(|one| one == "admin"));
+    let grant = match (&form.provider, &form.username, &form.password) {
+        (Some(provider), None, None) => {
+            let hand = Handover { delivery, admin, replaces };
+            server.app().login_by_code(&visitor, form.code.of(provider)?, hand).await?
+        }
+        (None, username, password) => {
+            let login = LoginForm {
+                username: needed(username, "username")?,
+                password: needed(password, "password")?,
+                delivery,
+                admin,
+                replaces,
+                device: sent.device,
+            };
+            server.app().login(&visitor, login).await?
+        }
+        (Some(_), ..) => return Err(ApiError::new(Code::InvalidRequest).detail(EITHER)),
     };
-    let grant = server.app().login(&visitor, login).await?;
     answer::tokens(&server, &grant, delivery)
+}
+
+const EITHER: &str = "Send either \"username\" and \"password\", or \"provider\" and its \"code\".";
+
+/// A member that this kind of request has to have.
+pub(super) fn needed<'f>(member: &'f Option<String>, name: &str) -> Result<&'f str, ApiError> {
+    let missing = || ApiError::new(Code::InvalidRequest).detail(format!("The member \"{name}\" is missing."));
+    member.as_deref().ok_or_else(missing)
+}
+
+/// Text, where the member is there at all: `null` is none.
+pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 impl From<LoginError> for ApiError {

@@ -6,8 +6,8 @@ use axum::Router;
 use axum::routing::{any, delete, get, post};
 
 use super::{
-    FrontLayer, clear_cookies, error, health, login, logout, me, metrics, oauth, openapi, pages, password,
-    refresh, register, revocations, script, sessions, verify, well_known,
+    FrontLayer, clear_cookies, error, health, identities, login, logout, me, metrics, oauth, openapi, pages,
+    password, refresh, register, revocations, script, sessions, verify, well_known,
 };
 use crate::serve::Lifecycle;
 use crate::server::Server;
@@ -74,6 +74,8 @@ fn bare(server: &Server) -> Router {
         .route("/auth/me", get(me::get))
         .route("/auth/sessions", get(sessions::list).delete(sessions::delete_others))
         .route("/auth/sessions/{id}", delete(sessions::delete_one))
+        .route("/auth/identities", get(identities::list).post(identities::link))
+        .route("/auth/identities/{id}", delete(identities::unlink))
         .route("/auth/password/change", post(password::change))
         .route("/auth/verify", any(verify::any))
         .route("/auth/revocations", get(revocations::feed))

@@ -12,6 +12,7 @@ use jotgate_domain::store::{
     Applied, Attempt, Attempted, AuditPage, AuditQuery, Change, Connections, Deliveries, DeliveryCount,
     Expect, Lookup, RevocationPage, Store, StoreError,
 };
+use jotgate_domain::upstream::Identity;
 use jotgate_domain::webhook::Delivery;
 use jotgate_domain::{Session, SessionId, Timestamp, User, UserId, audit, refresh};
 
@@ -46,8 +47,8 @@ macro_rules! operations {
 }
 
 operations! {
-    attempt refresh apply user users session session_by_handle sessions client clients ticket keys setting audit
-    deliveries revocations sweep ping
+    attempt refresh apply user users session session_by_handle sessions client clients identity identities ticket keys
+    setting audit deliveries revocations sweep ping
 }
 
 #[derive(Debug)]
@@ -186,6 +187,14 @@ impl Store for Measured {
 
     async fn ticket(&self, hash: [u8; 32]) -> Result<Option<Ticket>, StoreError> {
         self.stats.ticket.measure(self.inner.ticket(hash)).await
+    }
+
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<(Identity, User)>, StoreError> {
+        self.stats.identity.measure(self.inner.identity(issuer, subject)).await
+    }
+
+    async fn identities(&self, user: UserId) -> Result<Vec<Identity>, StoreError> {
+        self.stats.identities.measure(self.inner.identities(user)).await
     }
 
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {

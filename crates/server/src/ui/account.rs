@@ -1,10 +1,11 @@
 //! `/account`: who am I, where am I signed in, and a new password.
 
 use askama::Template;
+use jotgate_domain::upstream::Identity;
 use jotgate_domain::{Session, SessionId, Timestamp, User};
 
 use super::moment::Moment;
-use super::{Device, DeviceKind, Form, FormError, assets, filters, form};
+use super::{Device, DeviceKind, Form, FormError, ProviderLink, assets, filters, form};
 
 #[derive(Clone, Debug, Template)]
 #[template(path = "account.html")]
@@ -21,10 +22,26 @@ pub struct AccountPage {
     /// This one first, then by last use.
     pub sessions: Vec<SessionRow>,
     pub has_password: bool,
+    pub identities: Vec<IdentityRow>,
+    /// Providers that can be linked.
+    pub linkable: Vec<ProviderLink>,
     /// `password.min_length`
     pub min_length: usize,
     /// Of the password form.
     pub error: Option<FormError>,
+}
+
+/// Somebody else whom the user can sign in with.
+#[derive(Clone, Debug)]
+pub struct IdentityRow {
+    pub id: String,
+    /// As the provider is called.
+    pub provider: String,
+    /// As the user is called there.
+    pub label: String,
+    pub since: Moment,
+    /// Whether they could still sign in without it.
+    pub removable: bool,
 }
 
 /// One line of the device list.
@@ -46,6 +63,8 @@ pub enum Notice {
     SessionEnded,
     OthersEnded,
     PasswordChanged,
+    IdentityLinked,
+    IdentityUnlinked,
 }
 
 impl Notice {
@@ -57,6 +76,12 @@ impl Notice {
             Self::PasswordChanged,
             "password-changed",
             "Your password is changed, and all other devices are signed out.",
+        ),
+        (Self::IdentityLinked, "identity-linked", "You can sign in that way from now on."),
+        (
+            Self::IdentityUnlinked,
+            "identity-unlinked",
+            "You cannot sign in that way any more, and all other devices are signed out.",
         ),
     ];
 
@@ -102,9 +127,30 @@ impl AccountPage {
             member_since: Moment::day(user.created_at),
             sessions,
             has_password: user.password_hash.is_some(),
+            identities: Vec::new(),
+            linkable: Vec::new(),
             min_length,
             error: None,
         }
+    }
+
+    /// The same with whom the user signs in with. `providers`: those that are configured.
+    #[must_use]
+    pub fn with_identities(mut self, identities: &[Identity], providers: Vec<ProviderLink>) -> Self {
+        let removable = self.has_password || identities.len() > 1;
+        let row = |identity: &Identity| {
+            let known = providers.iter().find(|provider| provider.name == identity.provider);
+            IdentityRow {
+                id: identity.id.to_string(),
+                provider: known.map_or(&identity.provider, |provider| &provider.label).clone(),
+                label: identity.label.clone(),
+                since: Moment::day(identity.created_at),
+                removable,
+            }
+        };
+        self.identities = identities.iter().map(row).collect();
+        self.linkable = providers;
+        self
     }
 
     /// Sessions other than this one.
@@ -154,6 +200,16 @@ impl AccountPage {
         }
     }
 
+    pub(super) fn sample_linked() -> Self {
+        Self::sample().with_identities(&sample_identities("ada@example.com"), ProviderLink::samples())
+    }
+
+    pub(super) fn sample_without_password() -> Self {
+        let [one, ..] = sample_identities("ada@example.com");
+        let page = Self { has_password: false, ..Self::sample() };
+        page.with_identities(&[one], ProviderLink::samples())
+    }
+
     pub(super) fn sample_wrong_password() -> Self {
         Self {
             notice: None,
@@ -189,7 +245,21 @@ impl AccountPage {
             8,
             Timestamp::from_secs(1_793_800_000),
         )
+        .with_identities(&sample_identities(text), ProviderLink::samples())
     }
+}
+
+#[cfg(test)]
+fn sample_identities(label: &str) -> [Identity; 2] {
+    ["google", "forgotten"].map(|provider| Identity {
+        id: jotgate_domain::IdentityId::new(Timestamp::from_secs(1_793_000_000), [3; 10]),
+        user_id: sample_data().0.id,
+        issuer: "https://accounts.google.com".into(),
+        subject: "248289761001".into(),
+        provider: provider.into(),
+        label: label.into(),
+        created_at: Timestamp::from_secs(1_793_000_000),
+    })
 }
 
 #[cfg(test)]

@@ -15,6 +15,15 @@ pub struct LoginPage {
     pub error: Option<FormError>,
     /// Whether `/register` is open.
     pub registration: bool,
+    pub providers: Vec<ProviderLink>,
+}
+
+/// Another provider to sign in with.
+#[derive(Clone, Debug)]
+pub struct ProviderLink {
+    /// In the address.
+    pub name: String,
+    pub label: String,
 }
 
 /// Signed in already, and still sent here: the application did not accept what it got, so going back at once
@@ -36,6 +45,16 @@ impl LoginPage {
             username: String::new(),
             error: None,
             registration: true,
+            providers: Vec::new(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn sample_with_providers() -> Self {
+        Self {
+            form: Form { return_to: "/account".into(), ..Form::sample() },
+            providers: ProviderLink::samples(),
+            ..Self::sample()
         }
     }
 
@@ -62,6 +81,15 @@ impl LoginPage {
             registration: false,
             ..Self::sample()
         }
+    }
+}
+
+#[cfg(test)]
+impl ProviderLink {
+    pub(super) fn samples() -> Vec<Self> {
+        [("google", "Google"), ("github", "GitHub"), ("corp", "the staff directory of Example Ltd")]
+            .map(|(name, label)| Self { name: name.into(), label: label.into() })
+            .to_vec()
     }
 }
 

@@ -11,6 +11,7 @@ mod device;
 #[expect(unreachable_pub, reason = "what the macro adds is public")]
 mod filters;
 mod form;
+mod leaving;
 mod login;
 mod logout;
 mod moment;
@@ -18,11 +19,12 @@ mod problem;
 mod register;
 pub mod words;
 
-pub use account::{AccountPage, Notice, SessionRow};
+pub use account::{AccountPage, IdentityRow, Notice, SessionRow};
 pub use away::AwayPage;
 pub use device::{Device, DeviceKind};
 pub use form::{Form, FormError};
-pub use login::{ContinuePage, LoginPage};
+pub use leaving::LeavingPage;
+pub use login::{ContinuePage, LoginPage, ProviderLink};
 pub use logout::{LogoutPage, SignedOutPage};
 pub use moment::Moment;
 pub use problem::ProblemPage;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Form, FormError, assets, filters, form};
+use super::{Form, FormError, ProviderLink, assets, filters, form};
 
 #[derive(Clone, Debug, Template)]
 #[template(path = "register.html")]
@@ -17,6 +17,7 @@ pub struct RegisterPage {
     /// `password.min_length`
     pub min_length: usize,
     pub error: Option<FormError>,
+    pub providers: Vec<ProviderLink>,
 }
 
 impl RegisterPage {
@@ -29,6 +30,7 @@ impl RegisterPage {
             email: String::new(),
             min_length: 8,
             error: None,
+            providers: Vec::new(),
         }
     }
 

@@ -8,12 +8,16 @@ fn samples(mount: &str) -> Vec<(&'static str, String)> {
         ("login", render(&LoginPage::sample(), mount)),
         ("login-wrong", render(&LoginPage::sample_wrong(), mount)),
         ("login-to-app", render(&LoginPage::sample_to_app(), mount)),
+        ("login-providers", render(&LoginPage::sample_with_providers(), mount)),
+        ("leaving", render(&LeavingPage::sample(), mount)),
         ("continue", render(&ContinuePage::sample(), mount)),
         ("register", render(&RegisterPage::sample(), mount)),
         ("register-taken", render(&RegisterPage::sample_taken(), mount)),
         ("register-closed", render(&RegisterPage::sample_closed(), mount)),
         ("account", render(&AccountPage::sample(), mount)),
         ("account-new", render(&AccountPage::sample_new(), mount)),
+        ("account-linked", render(&AccountPage::sample_linked(), mount)),
+        ("account-without-password", render(&AccountPage::sample_without_password(), mount)),
         ("account-wrong-password", render(&AccountPage::sample_wrong_password(), mount)),
         ("logout", render(&LogoutPage::sample(), mount)),
         ("signed-out", render(&SignedOutPage::sample(), mount)),
@@ -105,6 +109,7 @@ fn hostile_text_stays_text() {
             username: evil.into(),
             error: error(),
             registration: true,
+            providers: vec![ProviderLink { name: evil.into(), label: evil.into() }],
         }
         .render(),
         ContinuePage { form: form(), destination: Some(evil.into()), username: evil.into() }.render(),
@@ -115,10 +120,12 @@ fn hostile_text_stays_text() {
             email: evil.into(),
             min_length: 8,
             error: error(),
+            providers: vec![ProviderLink { name: evil.into(), label: evil.into() }],
         }
         .render(),
         AccountPage::sample_hostile(evil).render(),
         LogoutPage { form: form(), username: evil.into() }.render(),
+        LeavingPage { label: evil.into(), to: evil.into() }.render(),
         SignedOutPage { form: form(), destination: Some(evil.into()) }.render(),
         ProblemPage {
             code: evil.into(),
@@ -142,13 +149,22 @@ fn links_keep_the_way_back() {
     assert!(html.contains("href=\"/register?return_to=https%3A%2F%2Fwiki.example.com%2Fstart%3Fpage%3D1\""));
     let html = LoginPage::sample().render().unwrap();
     assert!(html.contains("href=\"/register\""));
+    let html = LoginPage::sample_with_providers().render().unwrap();
+    assert!(html.contains("href=\"/login/google?return_to=%2Faccount\""));
 }
 
 #[test]
 fn notices_are_a_fixed_list() {
     assert_eq!(Notice::from_code("others-ended"), Some(Notice::OthersEnded));
     assert_eq!(Notice::from_code("Call 555-1234 now"), None);
-    for notice in [Notice::Registered, Notice::SessionEnded, Notice::OthersEnded, Notice::PasswordChanged] {
+    for notice in [
+        Notice::Registered,
+        Notice::SessionEnded,
+        Notice::OthersEnded,
+        Notice::PasswordChanged,
+        Notice::IdentityLinked,
+        Notice::IdentityUnlinked,
+    ] {
         assert_eq!(Notice::from_code(notice.code()), Some(notice));
         assert!(!notice.text().is_empty());
     }

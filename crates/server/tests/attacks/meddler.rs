@@ -16,6 +16,7 @@ use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::{
     Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Lookup, RevocationPage, Store,
 };
+use jotgate_domain::upstream::Identity;
 use jotgate_domain::{Change, Expect, Session, SessionId, StoreError, Timestamp, User, audit, refresh};
 use tempfile::TempDir;
 
@@ -149,6 +150,14 @@ impl Store for Meddler {
 
     async fn ticket(&self, hash: [u8; 32]) -> Result<Option<Ticket>, StoreError> {
         self.real.ticket(hash).await
+    }
+
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<(Identity, User)>, StoreError> {
+        self.real.identity(issuer, subject).await
+    }
+
+    async fn identities(&self, user: jotgate_domain::UserId) -> Result<Vec<Identity>, StoreError> {
+        self.real.identities(user).await
     }
 
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {

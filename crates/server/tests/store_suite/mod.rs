@@ -4,6 +4,7 @@
 
 mod clients;
 pub(crate) mod fixture;
+mod identities;
 mod keys;
 mod races;
 mod refresh;
@@ -16,8 +17,8 @@ mod users;
 mod webhooks;
 
 pub(crate) use self::{
-    clients::*, keys::*, races::*, refresh::*, revocation::*, sessions::*, sweep::*, throttle::*, tickets::*,
-    users::*, webhooks::*,
+    clients::*, identities::*, keys::*, races::*, refresh::*, revocation::*, sessions::*, sweep::*,
+    throttle::*, tickets::*, users::*, webhooks::*,
 };
 
 /// Makes a test of each behaviour; `$store` makes an empty store, and what has to live as long as it.
@@ -34,6 +35,10 @@ macro_rules! store_suite {
             a_failed_list_of_changes_leaves_nothing
             a_deleted_user_takes_their_sessions_along
             users_come_in_order_of_name
+            an_identity_is_found_with_its_user
+            an_identity_has_one_user
+            of_racing_first_sign_ins_one_wins
+            what_is_spent_is_spent_once
             settings_and_keys_are_replaced
             a_revoked_key_is_in_the_log
             the_audit_trail_reads_in_order

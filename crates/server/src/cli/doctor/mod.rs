@@ -4,6 +4,7 @@ mod certificate;
 mod database;
 mod files;
 mod outside;
+mod providers;
 
 use anstyle::Style;
 use clap::Args;
@@ -18,8 +19,8 @@ use crate::edge::Edge;
 /// Find what is wrong with this installation, and say how to put it right
 ///
 /// Looks at the configuration, the database and its keys, the master key, disk space and rights, the certificate, and
-/// asks public_url as users do: who answers there, with which keys, by which clock, and through which proxy. Changes
-/// nothing. Run it with the server's own configuration, as its user, while it runs.
+/// asks public_url as users do: who answers there, with which keys, by which clock, and through which proxy; and asks
+/// every provider that users may sign in with. Changes nothing. Run it with the server's own configuration, as its user, while it runs.
 ///
 /// Exit code 0 where nothing is wrong (warnings may be), else 1.
 #[derive(Debug, Args)]
@@ -136,6 +137,7 @@ fn examine(config: &Config, edge: &Edge) -> Result<Vec<Finding>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let (of_database, published) = runtime.block_on(database::look(config, edge));
     findings.extend(of_database);
+    findings.extend(runtime.block_on(providers::look(config, edge)));
     findings.extend(outside::look(config, edge, published.as_deref()));
     Ok(findings)
 }

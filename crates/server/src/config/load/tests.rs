@@ -143,6 +143,86 @@ fn every_key_can_be_set_in_the_file() {
     assert_eq!(config.log.format, LogFormat::Json);
 }
 
+const PROVIDERS: &str = r#"
+    [providers.google]
+    preset = "google"
+    client_id = "g.apps.example"
+    client_secret = "hidden"
+    [providers.staff-login]
+    issuer = "https://id.example.com/realms/staff"
+    client_id = "jotgate"
+    label = "the staff directory"
+    scopes = ["openid", "email"]
+    redirect_uris = ["com.example.app:/callback", "http://127.0.0.1:3000/cb"]
+    trust_email = true
+    registration = false
+"#;
+
+#[test]
+fn providers_have_sections_of_their_own() {
+    let config = ok(PROVIDERS, &[], &[]).config;
+    let google = &config.providers["google"];
+    assert_eq!((google.label("google"), google.base()), ("Google", "https://accounts.google.com"));
+    assert_eq!(google.client_secret.as_ref().unwrap().expose(), "hidden");
+    assert!(google.trusts_email() && google.registration.is_none());
+    let staff = &config.providers["staff-login"];
+    assert_eq!((staff.label("staff-login"), staff.scope().as_str()), ("the staff directory", "openid email"));
+    assert_eq!((staff.redirect_uris.len(), staff.trusts_email(), staff.registration), (2, true, Some(false)));
+    // The environment names those of the file, and others in lower case.
+    let environment = [
+        ("JOTGATE_PROVIDERS_STAFF_LOGIN_CLIENT_SECRET", "from the environment".replace(' ', "-")),
+        ("JOTGATE_PROVIDERS_GITHUB_PRESET", "github".to_owned()),
+        ("JOTGATE_PROVIDERS_GITHUB_CLIENT_ID", "x".to_owned()),
+        ("JOTGATE_PROVIDERS_GITHUB_CLIENT_SECRET_FILE", "/run/secrets/database".to_owned()),
+    ];
+    let environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let loaded = ok(PROVIDERS, &environment, &[("providers.google.client_id", "y")]);
+    let secret =
+        |name: &str| loaded.config.providers[name].client_secret.as_ref().unwrap().expose().to_owned();
+    assert_eq!(secret("staff-login"), "from-the-environment");
+    assert_eq!(secret("github"), "sqlite:///srv/secret.db");
+    assert_eq!(loaded.config.providers["google"].client_id, "y");
+    for setting in loaded.settings.iter().filter(|setting| setting.key.ends_with("client_secret")) {
+        assert_eq!(setting.value, "********", "{}", setting.key);
+    }
+}
+
+#[test]
+fn mistakes_about_providers_are_named() {
+    let with = |lines: &str| refused(&format!("[providers.x]\n{lines}"));
+    let all = [
+        with("client_id = \"a\""),
+        with("preset = \"google\""),
+        with("preset = \"facebook\"\nclient_id = \"a\""),
+        with("issuer = \"http://id.example.com\"\nclient_id = \"a\""),
+        with("preset = \"github\"\nclient_id = \"a\""),
+        with("preset = \"apple\"\nclient_id = \"a\"\nteam_id = \"T\""),
+        with("preset = \"google\"\nclient_id = \"a\"\ntenant = \"common\""),
+        with("preset = \"microsoft\"\nclient_id = \"a\"\ntenant = \"contoso.com\""),
+        with("preset = \"google\"\nclient_id = \"a\"\nscopes = [\"email\"]"),
+        with("preset = \"google\"\nclient_id = \"a\"\nredirect_uris = [\"app\"]"),
+        with("preset = \"google\"\nclient_id = \"a\"\nclientsecret = \"s3cret\""),
+        refused("[providers.My_Own]\npreset = \"google\""),
+    ];
+    assert_snapshot!(all.join("\n"), @r#"
+    providers.x.issuer (jotgate.toml:2): is missing: the issuer's address, such as https://accounts.example.com, or a preset: google, microsoft, github, gitlab or apple
+    providers.x.client_id (jotgate.toml:2): is missing: the provider gives it to whoever registers this server there
+    providers.x.preset (jotgate.toml:2): expected one of google, microsoft, github, gitlab, apple, got "facebook"
+    providers.x.issuer (jotgate.toml:2): expected https://, a host and perhaps a path, as the provider writes it (http:// only for one on this machine), got "http://id.example.com"
+    providers.x.client_secret (jotgate.toml:3): is missing: GitHub gives no code away without it
+    providers.x.key_id (jotgate.toml:3): is missing: with preset apple a client secret is made of team_id, key_id and private_key
+    providers.x.tenant (jotgate.toml:4): is for preset microsoft only
+    providers.x.tenant (jotgate.toml:4): is none: the tenant's id (a UUID), or common, organizations or consumers
+    providers.x.scopes (jotgate.toml:4): lacks openid: without it there is no ID token
+    providers.x.redirect_uris (jotgate.toml:4): expected absolute URIs without a fragment: https://, http:// on this machine, or a scheme of an application's own such as com.example.app:/callback, got ["app"]
+    providers.x.clientsecret (jotgate.toml:4): is no key; write providers.NAME. and one of preset, issuer, client_id, client_secret, label, scopes, redirect_uris, trust_email, registration, tenant, team_id, key_id, private_key
+    providers.My_Own.preset (jotgate.toml:2): expected a provider named with 1 to 32 of a-z 0-9 _ -, got "google"
+    "#);
+    let secret = with("preset = \"google\"\nclient_id = \"a\"\nclient_secret = \"s3 cret\"");
+    assert!(!secret.contains("cret\""), "{secret}");
+}
+
 #[test]
 fn the_environment_has_lists_and_roles() {
     let config = ok(

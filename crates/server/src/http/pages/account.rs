@@ -57,5 +57,8 @@ pub(super) async fn view(
     let SignedIn { session, user } = signed_in;
     let sessions = server.app().sessions(user.id).await?;
     let min_length = server.app().config.policy.password_min_length;
-    Ok(AccountPage::new(page.form(), user, &sessions, session.id, min_length, server.app().now()))
+    let now = server.app().now();
+    let identities = server.app().identities(user.id).await?;
+    let view = AccountPage::new(page.form(), user, &sessions, session.id, min_length, now);
+    Ok(view.with_identities(&identities, page::providers(server)))
 }

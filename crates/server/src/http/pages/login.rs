@@ -36,10 +36,28 @@ pub(super) async fn get(
 ) -> Result<Response, PageError> {
     let sent = server.site().cookies.read_or_clear(&headers, PATH)?;
     let page = Page::new(&server, &sent, &page::asked(&uri, "return_to"))?;
-    let Some(here) = here::find(&server, &visitor, &sent).await? else {
-        return page.show(&view(&server, &page, String::new(), None), Vec::new());
-    };
-    onward(&page, here)
+    let here = here::find(&server, &visitor, &sent).await?;
+    let again = page::asked(&uri, "again") == "1";
+    match here {
+        Some(here) if !again => onward(&page, here),
+        Some(Here { signed_in, cookies, .. }) => {
+            let shown = FormError {
+                code: Code::RecentSignInRequired.as_str(),
+                message: "For what you are about to do, sign in once more.".to_owned(),
+                field: None,
+            };
+            let username = signed_in.user.username.to_string();
+            page.show(&view(&server, &page, username, Some(shown)), cookies)
+        }
+        None => page.show(&view(&server, &page, String::new(), None), Vec::new()),
+    }
+}
+
+/// The page for somebody who is signed in and has to show who they are once more.
+pub(super) fn again(server: &Server, return_to: &str) -> String {
+    let to = server.site().mount.of(return_to);
+    let to: String = url::form_urlencoded::byte_serialize(to.as_bytes()).collect();
+    format!("{PATH}?again=1&return_to={to}")
 }
 
 /// For somebody who is signed in already and has no business at this door: on to where they were going.
@@ -93,6 +111,7 @@ fn view(server: &Server, page: &Page, username: String, error: Option<FormError>
         username,
         error,
         registration: server.app().registration_enabled(),
+        providers: page::providers(server),
     }
 }
 

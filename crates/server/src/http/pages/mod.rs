@@ -6,6 +6,7 @@
 mod account;
 mod assets;
 mod here;
+mod identities;
 mod login;
 mod logout;
 mod page;
@@ -15,6 +16,7 @@ mod register;
 pub mod return_to;
 mod sessions;
 pub(super) mod sso;
+mod upstream;
 
 use axum::Router;
 use axum::extract::State;
@@ -41,6 +43,8 @@ pub(super) fn routes() -> Router<Server> {
     Router::new()
         .route("/", get(home))
         .route("/login", get(login::get).post(login::post))
+        .route("/login/{provider}", get(upstream::start))
+        .route("/login/{provider}/callback", get(upstream::back).post(upstream::posted))
         .route("/register", get(register::get).post(register::post))
         .route("/logout", get(logout::get).post(logout::post))
         .route("/sso", get(sso::ticket))
@@ -49,6 +53,7 @@ pub(super) fn routes() -> Router<Server> {
         .route("/_jotgate/assets/{file}", get(assets::visiting))
         .route("/account", get(account::get))
         .route("/account/sessions", post(sessions::post).get(account::back))
+        .route("/account/identities", post(identities::post).get(account::back))
         .route("/account/password", post(password::post).get(account::back))
         .route("/assets/{file}", get(assets::get))
         .route(CHANGE_PASSWORD, get(account::change_password))

@@ -15,7 +15,7 @@ use crate::http::cookies::Sent;
 use crate::http::csrf::{self, FormToken};
 use crate::http::error::{ApiError, Code, PageError};
 use crate::server::Server;
-use crate::ui::{self, Form, FormError, words};
+use crate::ui::{self, Form, FormError, ProviderLink, words};
 
 /// A page about to be made, for one request.
 pub(super) struct Page {
@@ -151,6 +151,12 @@ pub(super) fn keeps_no_cookies(headers: &HeaderMap, sent: &Sent<'_>) -> Option<(
                    try again.";
     let shown = FormError { code: code.as_str(), message: message.to_owned(), field: None };
     (sent.is_empty() && headers.contains_key(csrf::SEC_FETCH_SITE)).then(|| (code.into(), shown))
+}
+
+/// Whom people can sign in with.
+pub(super) fn providers(server: &Server) -> Vec<ProviderLink> {
+    let link = |(name, label): (&str, &str)| ProviderLink { name: name.to_owned(), label: label.to_owned() };
+    server.app().providers().map(link).collect()
 }
 
 /// 303: whatever was posted is not posted again (RFC 9110 §15.4.4).

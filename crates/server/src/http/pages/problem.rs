@@ -7,6 +7,7 @@ use crate::ui::{self, ProblemPage};
 
 const ACCOUNT: (&str, &str) = ("/account", "Go to your account");
 const LOGIN: (&str, &str) = ("/login", "Sign in");
+const AGAIN: (&str, &str) = ("/login?again=1", "Sign in again");
 
 /// The HTML of a refusal.
 #[must_use]
@@ -55,6 +56,47 @@ fn words(error: &ErrorPage) -> (&str, &str, (&'static str, &'static str)) {
         Code::MethodNotAllowed => {
             ("That does not work this way", "Open the page and use what is on it.", ACCOUNT)
         }
+        Code::InvalidFlow => (
+            "That sign-in was not accepted",
+            "It was begun in another browser or tab, more than ten minutes ago, or has been used already. Nothing was \
+             changed. Sign in again.",
+            LOGIN,
+        ),
+        Code::ProviderDenied => (
+            "You were not signed in",
+            "You, or the provider you chose, said no. Nothing was changed. Try again, or sign in in another way.",
+            LOGIN,
+        ),
+        Code::InvalidCode | Code::InvalidIdToken => (
+            "That sign-in was not accepted",
+            "What the provider answered does not prove who you are. Sign in again; if it stays, tell the people who \
+             run this server.",
+            LOGIN,
+        ),
+        Code::ProviderUnavailable => (
+            "The provider does not answer",
+            "Nothing was changed. Try again in a minute, or sign in in another way.",
+            LOGIN,
+        ),
+        Code::AccountDisabled => {
+            ("This account may not be used", "Ask the people who run this server.", LOGIN)
+        }
+        Code::IdentityTaken => (
+            "Already linked",
+            "That sign-in is linked to an account already, this one or another. To link it to this one, sign in with \
+             it and remove it there first.",
+            ACCOUNT,
+        ),
+        Code::LastWayIn => (
+            "You could not sign in any more",
+            "This is the only way to sign in to your account. Add another one first.",
+            ACCOUNT,
+        ),
+        Code::RecentSignInRequired => (
+            "Sign in once more",
+            "To change how you sign in, you need a sign-in within the last ten minutes. Nothing was changed.",
+            AGAIN,
+        ),
         Code::TooManyRoles => (
             "You cannot be signed in here",
             "Your account has more roles than a sign-in in the browser can carry. Tell the people who run this \

@@ -96,6 +96,7 @@ fn view(
         email,
         min_length: server.app().config.policy.password_min_length,
         error,
+        providers: page::providers(server),
     }
 }
 

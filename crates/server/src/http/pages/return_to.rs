@@ -106,7 +106,8 @@ pub fn on_application(asked: &str, origin: &str) -> Option<String> {
 fn local(asked: &str, rules: Rules<'_>) -> Option<ReturnTo> {
     let (url, location) = path_of(asked)?;
     let ours = url.path().strip_prefix(rules.mount);
-    if ours.is_some_and(|path| NEVER.contains(&path.trim_end_matches('/'))) {
+    // A sign-in at a provider begins below the page of ours.
+    if ours.is_some_and(|path| NEVER.contains(&path.trim_end_matches('/')) || path.starts_with("/login/")) {
         return None;
     }
     // From there it goes on to an application.
@@ -368,6 +369,8 @@ mod tests {
             "/login/",
             "/login?return_to=/login",
             "/login#x",
+            "/login/google",
+            "/login/google/callback?code=x",
             "/register",
             "/logout",
             "/logout?return_to=//evil",

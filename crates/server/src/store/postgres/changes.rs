@@ -110,8 +110,23 @@ impl Steps {
             Change::DeleteUser(id) => {
                 self.add(&sql::LOCK_USER_AWAY, values![id.0]);
                 self.end_sessions_of(*id, None);
+                self.add(&sql::UNLINK_ALL, values![id.0]);
                 self.add(&sql::DELETE_USER, values![id.0]);
             }
+            Change::LinkIdentity(identity) => self.add(
+                &sql::LINK_IDENTITY,
+                values![
+                    identity.id.0,
+                    identity.user_id.0,
+                    text(&identity.issuer),
+                    text(&identity.subject),
+                    identity.provider.clone(),
+                    text(&identity.label),
+                    identity.created_at.0,
+                ],
+            ),
+            Change::UnlinkIdentity { id, user } => self.add(&sql::UNLINK_IDENTITY, values![id.0, user.0]),
+            Change::Spend { id, until } => self.add(&sql::SPEND, values![id.to_vec(), until.0]),
             Change::StartSession { session, max_per_user } => self.start_session(session, *max_per_user),
             Change::EndSession(id) => self.end_session(*id),
             Change::EndSessionsOf { user, except } => self.end_sessions_of(*user, *except),

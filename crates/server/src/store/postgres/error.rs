@@ -168,6 +168,8 @@ fn store_error(error: &tokio_postgres::Error) -> StoreError {
             Some("users_username") => StoreError::Taken(Unique::Username),
             Some("users_email") => StoreError::Taken(Unique::Email),
             Some("clients_id") => StoreError::Taken(Unique::ClientId),
+            Some("identities_subject") => StoreError::Taken(Unique::Identity),
+            Some("spent_pkey") => StoreError::Taken(Unique::Use),
             // An id that exists already: with a fresh one the caller may succeed.
             _ => StoreError::Conflict,
         };

@@ -35,6 +35,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     migration!(2, "0002_clients"),
     migration!(3, "0003_sso_tickets"),
     migration!(4, "0004_webhooks"),
+    migration!(5, "0005_identities"),
 ];
 
 /// What nodes that migrate wait for each other at; any number that nothing else uses.

@@ -29,6 +29,7 @@ use jotgate_domain::store::{
     Revocable, RevocationPage, Revoked,
 };
 use jotgate_domain::throttle::{self, Bucket, Verdict};
+use jotgate_domain::upstream::Identity;
 use jotgate_domain::webhook::{self, Delivery};
 use jotgate_domain::{Change, Expect, Session, SessionId, Store, StoreError, Timestamp, User, UserId};
 use tokio_postgres::Row;
@@ -456,6 +457,17 @@ impl Store for Postgres {
         self.one(&sql::TICKET, &[&hash.as_slice()], rows::ticket).await
     }
 
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<(Identity, User)>, StoreError> {
+        self.one(&sql::IDENTITY, &[&text(issuer), &text(subject)], |row| {
+            Ok((rows::identity_at(row, rows::USER_COLUMNS)?, rows::user_at(row, 0)?))
+        })
+        .await
+    }
+
+    async fn identities(&self, user: UserId) -> Result<Vec<Identity>, StoreError> {
+        self.many(&sql::IDENTITIES_OF, &[&user.0], |row| rows::identity_at(row, 0)).await
+    }
+
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         self.many(&sql::KEYS, &[], rows::key).await
     }
@@ -561,6 +573,7 @@ impl Store for Postgres {
             (&sql::SWEEP_REVOCATIONS, now.0),
             (&sql::SWEEP_THROTTLES, now.0),
             (&sql::SWEEP_TICKETS, now.0),
+            (&sql::SWEEP_SPENT, now.0),
             (&sql::SWEEP_AUDIT, keep),
             (&sql::SWEEP_SESSIONS, now.0),
         ];

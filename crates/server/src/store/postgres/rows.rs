@@ -7,8 +7,9 @@ use jotgate_domain::name::{Email, Username};
 use jotgate_domain::session::RefreshState;
 use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::DeliveryCount;
+use jotgate_domain::upstream::Identity;
 use jotgate_domain::webhook::Delivery;
-use jotgate_domain::{Session, SessionId, StoreError, Timestamp, User, UserId};
+use jotgate_domain::{IdentityId, Session, SessionId, StoreError, Timestamp, User, UserId};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
@@ -145,6 +146,18 @@ pub(super) fn ticket(row: &Row) -> Result<Ticket, StoreError> {
         origin: get(row, 2)?,
         binding: bytes(3)?,
         expires_at: instant(row, 4)?,
+    })
+}
+
+pub(super) fn identity_at(row: &Row, at: usize) -> Result<Identity, StoreError> {
+    Ok(Identity {
+        id: IdentityId(get(row, at)?),
+        user_id: UserId(get(row, at + 1)?),
+        issuer: get(row, at + 2)?,
+        subject: get(row, at + 3)?,
+        provider: get(row, at + 4)?,
+        label: get(row, at + 5)?,
+        created_at: instant(row, at + 6)?,
     })
 }
 

@@ -162,6 +162,11 @@ statements! {
     CLIENTS_AFTER [TEXT, INT8] =
         "SELECT id, name, secret_hash, audiences, created_at FROM clients WHERE id > $1 ORDER BY id LIMIT $2";
     TICKET [BYTEA] = "SELECT hash, session_id, origin, binding, expires_at FROM sso_tickets WHERE hash = $1";
+    IDENTITY [TEXT, TEXT] = "SELECT ", user_columns!(),
+        ", i.id, i.user_id, i.issuer, i.subject, i.provider, i.label, i.created_at",
+        " FROM identities i JOIN users u ON u.id = i.user_id WHERE i.issuer = $1 AND i.subject = $2";
+    IDENTITIES_OF [UUID] = "SELECT id, user_id, issuer, subject, provider, label, created_at FROM identities \
+        WHERE user_id = $1 ORDER BY created_at, id";
     KEYS [] = "SELECT kid, algorithm, sealed, published_at, signs_at, gone_at FROM signing_keys";
     SETTING [TEXT] = "SELECT value FROM settings WHERE name = $1";
     PING [] = "SELECT 1";
@@ -205,6 +210,12 @@ statements! {
     LOCK_USER [UUID] = "SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE";
     LOCK_USER_AWAY [UUID] = "SELECT 1 FROM users WHERE id = $1 FOR UPDATE";
     DELETE_USER [UUID] = "DELETE FROM users WHERE id = $1";
+    LINK_IDENTITY [UUID, UUID, TEXT, TEXT, TEXT, TEXT, INT8] =
+        "INSERT INTO identities (id, user_id, issuer, subject, provider, label, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    UNLINK_IDENTITY [UUID, UUID] = "DELETE FROM identities WHERE id = $1 AND user_id = $2";
+    UNLINK_ALL [UUID] = "DELETE FROM identities WHERE user_id = $1";
+    SPEND [BYTEA, INT8] = "INSERT INTO spent (id, until_at) VALUES ($1, $2)";
     START_SESSION [UUID, UUID, TEXT, TEXT, BYTEA, INT8, INT8, INT8, INT8, INT8, INT8, INT8, INT8, INT8, INT8, TEXT,
         TEXT] =
         "INSERT INTO sessions (id, user_id, client_id, scope, handle_hash, generation, previous, first, \
@@ -306,6 +317,9 @@ statements! {
     SWEEP_TICKETS [INT8, INT8] =
         "WITH gone AS (DELETE FROM sso_tickets WHERE hash = ANY(ARRAY(SELECT hash FROM sso_tickets \
          WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)) RETURNING 1) SELECT count(*), count(*) FROM gone";
+    SWEEP_SPENT [INT8, INT8] =
+        "WITH gone AS (DELETE FROM spent WHERE id = ANY(ARRAY(SELECT id FROM spent WHERE until_at < $1 \
+         ORDER BY until_at LIMIT $2)) RETURNING 1) SELECT count(*), count(*) FROM gone";
     SWEEP_AUDIT [INT8, INT8] =
         "WITH gone AS (DELETE FROM audit WHERE id = ANY(ARRAY(SELECT id FROM audit WHERE id <= \
          (SELECT max(id) FROM audit) - $1 ORDER BY id LIMIT $2)) RETURNING 1) SELECT count(*), count(*) FROM gone";

@@ -130,6 +130,8 @@ async fn filled() -> (Postgres, Database) {
              created_at, '', '', created_at FROM users;
          INSERT INTO revocations (xid, status, until_at) SELECT n, n, n FROM generate_series(1, 20000) n;
          INSERT INTO throttles SELECT sha256(n::text::bytea), 1, n, n, n, n FROM generate_series(1, 20000) n;
+         INSERT INTO identities SELECT gen_random_uuid(), id, 'i', id::text, 'p', '', 0 FROM users;
+         INSERT INTO spent SELECT sha256(n::text::bytea), n FROM generate_series(1, 20000) n;
          INSERT INTO audit (at, action, actor, user_id, address, detail, xid)
            SELECT 0, 'a', 'a', id, '', '', created_at::text::xid8 FROM users;
          ANALYZE",
@@ -147,7 +149,7 @@ async fn no_hot_statement_scans() {
         let values = if values.is_empty() { String::new() } else { format!("({values})") };
         database.sql(&format!("PREPARE p {types} AS {text}; EXPLAIN EXECUTE p {values}"))
     };
-    let large = ["users", "sessions", "revocations", "throttles", "audit"];
+    let large = ["users", "sessions", "revocations", "throttles", "audit", "identities", "spent"];
     let scans = |plan: &str| large.iter().any(|table| plan.contains(&format!("Seq Scan on {table}")));
     let mut checked = 0;
     for (name, sql) in sql::ALL {

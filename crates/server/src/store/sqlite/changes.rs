@@ -10,6 +10,7 @@ use jotgate_domain::sso::Ticket;
 use jotgate_domain::status::REVOKED_MARGIN;
 use jotgate_domain::store::{Applied, Attempt, Attempted, Revocable, Revoked, Unique};
 use jotgate_domain::throttle::{self, Bucket, BucketKey, Verdict};
+use jotgate_domain::upstream::Identity;
 use jotgate_domain::webhook::{self, Delivery};
 use jotgate_domain::{Change, Expect, Session, SessionId, StoreError, Timestamp, User, UserId};
 use rusqlite::types::Null;
@@ -73,6 +74,10 @@ fn constraint(extended_code: i32, message: &str) -> StoreError {
         StoreError::Taken(Unique::Email)
     } else if message.contains("clients.id") {
         StoreError::Taken(Unique::ClientId)
+    } else if message.contains("identities.issuer") {
+        StoreError::Taken(Unique::Identity)
+    } else if message.contains("spent.id") {
+        StoreError::Taken(Unique::Use)
     } else if matches!(
         extended_code,
         // An id that exists already, or a user who is gone: with fresh ones the caller may succeed.
@@ -106,6 +111,11 @@ pub(super) const SESSION_IDS_OF: &str =
     "SELECT id FROM sessions WHERE user_id = ?1 AND (?2 IS NULL OR id <> ?2)";
 pub(super) const SESSION_IDS_OF_CLIENT: &str =
     "SELECT id FROM sessions WHERE client_id = ?1 AND client_id <> 'jotgate'";
+pub(super) const LINK_IDENTITY: &str = "INSERT INTO identities (id, user_id, issuer, subject, provider, label, \
+     created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+pub(super) const UNLINK_IDENTITY: &str = "DELETE FROM identities WHERE id = ?1 AND user_id = ?2";
+pub(super) const UNLINK_ALL: &str = "DELETE FROM identities WHERE user_id = ?1";
+pub(super) const SPEND: &str = "INSERT INTO spent (id, until_at) VALUES (?1, ?2)";
 pub(super) const ADD_EVENT: &str = "INSERT INTO audit (at, action, actor, actor_id, user_id, session_id, address, \
      detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 pub(super) const PUT_DELIVERY: &str = "INSERT INTO webhook_deliveries (id, webhook, kind, body, tries, next_at, \
@@ -216,7 +226,15 @@ pub(super) fn apply(tx: &Tx<'_>, changes: &[Change], expect: &[Expect]) -> Resul
             Change::UpdateUser(user) => update_user(tx, user)?,
             Change::DeleteUser(id) => {
                 end_sessions_of(tx, *id, None, &mut applied)?;
+                tx.connection.prepare_cached(UNLINK_ALL)?.execute([Id(id.0)])?;
                 tx.connection.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([Id(id.0)])?;
+            }
+            Change::LinkIdentity(identity) => link_identity(tx, identity)?,
+            Change::UnlinkIdentity { id, user } => {
+                tx.connection.prepare_cached(UNLINK_IDENTITY)?.execute([Id(id.0), Id(user.0)])?;
+            }
+            Change::Spend { id, until } => {
+                tx.connection.prepare_cached(SPEND)?.execute(params![id.as_slice(), until.0])?;
             }
             Change::StartSession { session, max_per_user } => {
                 start_session(tx, session, *max_per_user, &mut applied)?;
@@ -330,6 +348,19 @@ fn update_user(tx: &Tx<'_>, user: &User) -> Result<(), Failure> {
             user.version,
         ])?;
     if changed == 1 { Ok(()) } else { Err(Failure::Refused(StoreError::Conflict)) }
+}
+
+fn link_identity(tx: &Tx<'_>, identity: &Identity) -> Result<(), Failure> {
+    tx.connection.prepare_cached(LINK_IDENTITY)?.execute(params![
+        Id(identity.id.0),
+        Id(identity.user_id.0),
+        identity.issuer,
+        identity.subject,
+        identity.provider,
+        identity.label,
+        identity.created_at.0,
+    ])?;
+    Ok(())
 }
 
 fn start_session(
@@ -629,6 +660,8 @@ pub(super) const SWEEP_THROTTLES: &str = "DELETE FROM throttles WHERE bucket IN 
 pub(super) const TAKE_TICKET: &str = "DELETE FROM sso_tickets WHERE hash = ?1";
 pub(super) const SWEEP_TICKETS: &str = "DELETE FROM sso_tickets WHERE hash IN \
      (SELECT hash FROM sso_tickets WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
+pub(super) const SWEEP_SPENT: &str = "DELETE FROM spent WHERE id IN \
+     (SELECT id FROM spent WHERE until_at < ?1 ORDER BY until_at LIMIT ?2)";
 pub(super) const SWEEP_AUDIT: &str = "DELETE FROM audit WHERE id IN \
      (SELECT id FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?1 ORDER BY id LIMIT ?2)";
 
@@ -677,6 +710,7 @@ pub(super) fn sweep_rest(tx: &Tx<'_>, now: Timestamp, keep_audit: u64, batch: u3
     let mut gone = tx.connection.prepare_cached(SWEEP_REVOCATIONS)?.execute(params![now.0, batch])?;
     gone += tx.connection.prepare_cached(SWEEP_THROTTLES)?.execute(params![now.0, batch])?;
     gone += tx.connection.prepare_cached(SWEEP_TICKETS)?.execute(params![now.0, batch])?;
+    gone += tx.connection.prepare_cached(SWEEP_SPENT)?.execute(params![now.0, batch])?;
     gone += tx.connection.prepare_cached(SWEEP_AUDIT)?.execute(params![keep, batch])?;
     let old = now.minus(webhook::DEAD_FOR).0;
     gone += tx.connection.prepare_cached(SWEEP_OLD)?.execute(params![old, batch])?;

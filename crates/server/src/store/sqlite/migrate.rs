@@ -37,6 +37,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     migration!(2, "0002_clients"),
     migration!(3, "0003_sso_tickets"),
     migration!(4, "0004_webhooks"),
+    migration!(5, "0005_identities"),
 ];
 
 /// Brings the schema up to `migrations`; `now` is what the record says of the time.

@@ -23,6 +23,7 @@ use jotgate_domain::store::{
     Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Deliveries, DeliveryCount, Lookup,
     RevocationPage,
 };
+use jotgate_domain::upstream::Identity;
 use jotgate_domain::webhook::Delivery;
 use jotgate_domain::{
     Change, Expect, Session, SessionId, Store, StoreError, Timestamp, User, UserId, audit, refresh,
@@ -171,6 +172,22 @@ impl Store for Sqlite {
 
     async fn ticket(&self, hash: [u8; 32]) -> Result<Option<Ticket>, StoreError> {
         self.readers.point(move |connection| rows::ticket(connection, &hash)).await
+    }
+
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<(Identity, User)>, StoreError> {
+        let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
+        self.readers.point(move |connection| rows::identity(connection, &issuer, &subject)).await
+    }
+
+    async fn identities(&self, user: UserId) -> Result<Vec<Identity>, StoreError> {
+        self.readers
+            .point(move |connection| {
+                connection
+                    .prepare_cached(rows::IDENTITIES_OF)?
+                    .query_map([Id(user.0)], |row| rows::identity_at(row, 0))?
+                    .collect()
+            })
+            .await
     }
 
     async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {

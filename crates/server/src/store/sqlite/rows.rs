@@ -8,8 +8,9 @@ use jotgate_domain::name::{Email, RoleName, Username};
 use jotgate_domain::session::RefreshState;
 use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::{DeliveryCount, Lookup, Revocable, Revoked};
+use jotgate_domain::upstream::Identity;
 use jotgate_domain::webhook::Delivery;
-use jotgate_domain::{Session, SessionId, StoreError, Timestamp, User, UserId};
+use jotgate_domain::{IdentityId, Session, SessionId, StoreError, Timestamp, User, UserId};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql};
 use uuid::Uuid;
@@ -81,6 +82,14 @@ pub(super) const CLIENTS_AFTER: &str =
     "SELECT id, name, secret_hash, audiences, created_at FROM clients WHERE id > ?1 ORDER BY id LIMIT ?2";
 pub(super) const TICKET: &str =
     "SELECT hash, session_id, origin, binding, expires_at FROM sso_tickets WHERE hash = ?1";
+pub(super) const IDENTITY: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    ", i.id, i.user_id, i.issuer, i.subject, i.provider, i.label, i.created_at",
+    " FROM identities i JOIN users u ON u.id = i.user_id WHERE i.issuer = ?1 AND i.subject = ?2"
+);
+pub(super) const IDENTITIES_OF: &str = "SELECT id, user_id, issuer, subject, provider, label, created_at \
+     FROM identities WHERE user_id = ?1 ORDER BY created_at, id";
 pub(super) const KEYS: &str =
     "SELECT kid, algorithm, sealed, published_at, signs_at, gone_at FROM signing_keys";
 pub(super) const SETTING: &str = "SELECT value FROM settings WHERE name = ?1";
@@ -136,6 +145,18 @@ pub(super) fn ticket(connection: &Connection, hash: &[u8; 32]) -> rusqlite::Resu
         })
     };
     connection.prepare_cached(TICKET)?.query_row([hash.as_slice()], read).optional()
+}
+
+/// The identity with its user.
+pub(super) fn identity(
+    connection: &Connection,
+    issuer: &str,
+    subject: &str,
+) -> rusqlite::Result<Option<(Identity, User)>> {
+    connection
+        .prepare_cached(IDENTITY)?
+        .query_row([issuer, subject], |row| Ok((identity_at(row, USER_COLUMNS)?, user_at(row, 0)?)))
+        .optional()
 }
 
 /// What a refresh reads.
@@ -216,6 +237,18 @@ pub(super) fn client(row: &Row<'_>) -> rusqlite::Result<Client> {
         proof: row.get::<_, Option<[u8; 32]>>(2)?.map_or(Proof::None, Proof::Secret),
         audiences: row.get::<_, Json<Vec<String>>>(3)?.0,
         created_at: Timestamp(row.get(4)?),
+    })
+}
+
+pub(super) fn identity_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Identity> {
+    Ok(Identity {
+        id: IdentityId(row.get::<_, Id>(at)?.0),
+        user_id: UserId(row.get::<_, Id>(at + 1)?.0),
+        issuer: row.get(at + 2)?,
+        subject: row.get(at + 3)?,
+        provider: row.get(at + 4)?,
+        label: row.get(at + 5)?,
+        created_at: Timestamp(row.get(at + 6)?),
     })
 }
 

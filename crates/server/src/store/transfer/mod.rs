@@ -54,7 +54,7 @@ struct Table {
 }
 
 /// In the order in which they can be filled.
-const TABLES: [Table; 10] = {
+const TABLES: [Table; 12] = {
     use Kind::{Bytes, Id, Int, Text};
     [
         Table {
@@ -102,6 +102,19 @@ const TABLES: [Table; 10] = {
                 ("sweep_at", Int),
             ],
         },
+        Table {
+            name: "identities",
+            columns: &[
+                ("id", Id),
+                ("user_id", Id),
+                ("issuer", Text),
+                ("subject", Text),
+                ("provider", Text),
+                ("label", Text),
+                ("created_at", Int),
+            ],
+        },
+        Table { name: "spent", columns: &[("id", Bytes), ("until_at", Int)] },
         Table {
             name: "revocations",
             columns: &[("seq", Int), ("status", Int), ("kid", Text), ("until_at", Int)],

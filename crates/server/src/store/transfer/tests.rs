@@ -8,8 +8,9 @@ use jotgate_domain::name::{Email, Username};
 use jotgate_domain::session::{FIRST_PARTY, RefreshState};
 use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::Store;
+use jotgate_domain::upstream::Identity;
 use jotgate_domain::webhook::Delivery;
-use jotgate_domain::{Change, Session, SessionId, User, UserId};
+use jotgate_domain::{Change, IdentityId, Session, SessionId, User, UserId};
 use rusqlite::Connection;
 use serde_json::json;
 use testing::postgres::{self, Database};
@@ -82,7 +83,19 @@ async fn fill(store: &dyn Store, users: u32) {
             version: 1,
         };
         let mut changes = vec![Change::CreateUser(user)];
+        changes.push(Change::LinkIdentity(Identity {
+            id: IdentityId(Uuid::from_u128(u128::from(number) << 70 | 5)),
+            user_id: id,
+            issuer: "https://issuer.example".to_owned(),
+            subject: format!("é{number}"),
+            provider: "example".to_owned(),
+            label: "Ü ' \"".to_owned(),
+            created_at: NOW,
+        }));
         if odd {
+            let mut spent = [9; 32];
+            spent[..4].copy_from_slice(&number.to_be_bytes());
+            changes.push(Change::Spend { id: spent, until: NOW });
             let mut handle_hash = [0; 32];
             handle_hash[..4].copy_from_slice(&number.to_be_bytes());
             let session = Session {

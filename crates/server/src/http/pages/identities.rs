@@ -1,0 +1,53 @@
+//! `POST /account/identities`: links a provider, or unlinks an identity.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderMap;
+use jotgate_domain::IdentityId;
+use jotgate_domain::upstream::flow::Intent;
+use serde::Deserialize;
+
+use super::page::{self, Page};
+use super::{account, here, login, upstream};
+use crate::app::{SignedIn, Visitor};
+use crate::http::error::{Code, PageError};
+use crate::http::form::Form;
+use crate::server::Server;
+use crate::ui::{LeavingPage, Notice};
+
+#[derive(Deserialize)]
+pub(super) struct Fields {
+    /// A provider to link.
+    #[serde(default)]
+    provider: String,
+    /// Or the id of an identity to unlink.
+    #[serde(default)]
+    identity: String,
+}
+
+pub(super) async fn post(
+    State(server): State<Server>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(fields): Form<Fields>,
+) -> Result<Response, PageError> {
+    let sent = server.site().cookies.read_or_clear(&headers, "/account/identities")?;
+    let Some(signed_in) = here::by_session_cookie(&server, &sent).await? else {
+        return Ok(page::see_own(&server, login::PATH, Vec::new()));
+    };
+    if server.app().check_recent(&signed_in.session).is_err() {
+        return Ok(page::see_own(&server, &login::again(&server, account::PATH), Vec::new()));
+    }
+    if !fields.provider.is_empty() {
+        let SignedIn { session, .. } = &signed_in;
+        let (to, cookie) = upstream::begin(&server, &fields.provider, Intent::Link(session.id), "").await?;
+        let label = server.app().providers().find(|(name, _)| *name == fields.provider);
+        let label = label.map(|(_, label)| label.to_owned()).unwrap_or_default();
+        let page = Page::new(&server, &sent, "")?;
+        // No redirect: Chromium holds one that follows a post to `form-action`, and so each host on the way.
+        return page.show(&LeavingPage { label, to }, vec![cookie]);
+    }
+    let id: IdentityId = fields.identity.parse().map_err(|_| Code::InvalidRequest)?;
+    server.app().unlink(&visitor, &signed_in, id).await?;
+    Ok(page::see_own(&server, &account::done(Notice::IdentityUnlinked), Vec::new()))
+}
