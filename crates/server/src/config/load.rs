@@ -130,7 +130,8 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Invalid> {
         let (key, source) = rule
             .keys
             .iter()
-            .find_map(|key| found.set.get(*key).map(|set| (*key, set.source.clone())))
+            .find_map(|key| found.set.iter().find(|(_, set)| set.key.name == *key))
+            .map(|(name, set)| (name.as_str(), set.source.clone()))
             .unwrap_or((rule.keys.first().copied().unwrap_or_default(), Source::Default));
         let problem = Problem { key: Some(key.to_owned()), source, message };
         match rule.severity {
@@ -242,7 +243,7 @@ impl Found {
             let source = at(offset);
             // A dot inside quotes is part of a name, which only a role can have.
             let exact = match path.as_slice() {
-                [first, rest @ ..] if first == "roles" => rest.len() == 2,
+                [first, rest @ ..] if NAMED.contains(&first.as_str()) => rest.len() == 2,
                 parts => !parts.iter().any(|part| part.contains('.')),
             };
             let taken = exact && self.put(&full, value, source.clone(), read);
@@ -302,12 +303,17 @@ impl Found {
         if let Some(key) = variable.strip_suffix("_FILE").and_then(plain).filter(|key| key.secret) {
             return Some(format!("{}_file", key.name));
         }
-        let role = variable.strip_prefix("JOTGATE_ROLES_")?.strip_suffix("_PERMISSIONS")?;
-        let same = |name: &str| name.to_uppercase().replace(['.', ':', '-'], "_") == role;
-        // The environment cannot say which of `-._:` or which case was meant: a role of the file decides.
-        let known =
-            self.set.values().map(|set| set.name.as_str()).find(|name| !name.is_empty() && same(name));
-        Some(format!("roles.{}.permissions", known.map_or_else(|| role.to_lowercase(), str::to_owned)))
+        KEYS.iter().filter(|key| matches!(key.set, Set::Named(_))).find_map(|key| {
+            let (before, after) = key.name.split_once("NAME")?;
+            let form = |part: &str| part.to_uppercase().replace('.', "_");
+            let rest = variable.strip_prefix("JOTGATE_")?.strip_prefix(&form(before))?;
+            let written = rest.strip_suffix(&form(after)).filter(|name| !name.is_empty())?;
+            let same = |name: &str| name.to_uppercase().replace(['.', ':', '-'], "_") == written;
+            // The environment cannot say which of `-._:` or which case was meant: what the file has decides.
+            let mut known = self.set.values().filter(|set| set.key.name.starts_with(before));
+            let name = known.find(|set| same(&set.name)).map(|set| set.name.clone());
+            Some(format!("{before}{}{after}", name.unwrap_or_else(|| written.to_lowercase())))
+        })
     }
 
     fn read_flags(&mut self, flags: &[Flag], read: &dyn Fn(&Path) -> io::Result<String>) {
@@ -433,6 +439,9 @@ fn flatten(table: &DeTable<'_>, path: &mut Vec<String>, leaves: &mut Vec<Leaf>) 
     }
 }
 
+/// Sections of which each has a name that the operator chooses.
+const NAMED: [&str; 2] = ["roles", "rules"];
+
 fn is_section(name: &str) -> bool {
     KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
         || name.strip_prefix("roles.").is_some_and(|role| !role.is_empty())
@@ -442,6 +451,20 @@ fn is_section(name: &str) -> bool {
 fn unknown(name: &str, form: impl Fn(&Key) -> String) -> String {
     if name == "roles" || name.starts_with("roles.") {
         return "is a section, not a key; write roles.NAME.permissions".to_owned();
+    }
+    if let Some(rest) = name.strip_prefix("rules.").or((name == "rules").then_some("")) {
+        let (rule, key) = rest.split_once('.').unwrap_or((rest, ""));
+        let keys = KEYS.iter().filter_map(|key| key.name.strip_prefix("rules.NAME."));
+        let rule = if rule.is_empty() { "NAME" } else { rule };
+        return match keys.clone().min_by_key(|known| strsim::osa_distance(known, key)) {
+            Some(nearest) if !key.is_empty() => {
+                format!("there is no such key; the nearest is rules.{rule}.{nearest}")
+            }
+            _ => format!(
+                "is a section, not a key; its keys are {}",
+                keys.map(|key| format!("rules.{rule}.{key}")).collect::<Vec<_>>().join(", ")
+            ),
+        };
     }
     if is_section(name) {
         let keys: Vec<&str> =

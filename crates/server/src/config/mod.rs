@@ -12,11 +12,13 @@ mod postgres;
 pub mod reference;
 mod rules;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use jotgate_domain::access::Rule;
 use jotgate_domain::config::Policy;
 use jotgate_jose::Algorithm;
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     pub master_key: MasterKeySource,
     pub log: Log,
+    /// Who may pass to applications behind a proxy, by the rule's name.
+    pub rules: BTreeMap<String, Rule>,
     /// Lifetimes, limits, permissions.
     pub policy: Policy,
 }
@@ -180,6 +184,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             master_key: MasterKeySource::DataDir,
             log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
+            rules: BTreeMap::new(),
             policy: Policy::default(),
         }
     }

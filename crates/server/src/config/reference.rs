@@ -15,6 +15,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("password.", "Passwords"),
     ("registration.", "Registration"),
     ("roles.", "Roles"),
+    ("rules.", "Rules for applications behind a proxy"),
     ("jwks.", "Keys"),
     ("log.", "Logs"),
 ];

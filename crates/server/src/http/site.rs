@@ -5,6 +5,7 @@ use std::fmt;
 use aws_lc_rs::hmac;
 use ipnet::IpNet;
 use jotgate_domain::Timestamp;
+use jotgate_domain::access::Rules;
 
 use super::cookies::Cookies;
 use super::error::ErrorPage;
@@ -25,6 +26,8 @@ pub struct Site {
     pub(crate) trusted_origins: Vec<String>,
     pub cookies: Cookies,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Who may pass to applications behind a proxy.
+    pub(crate) access: Rules,
     pub(crate) form_key: hmac::Key,
     pub(crate) error_page: RenderError,
     pub(crate) edge: Edge,
@@ -61,6 +64,7 @@ impl Site {
             trusted_origins: config.cookie.trusted_origins.iter().map(ToString::to_string).collect(),
             cookies: Cookies::new(&config.cookie, &public_url, &mount, past_domains),
             trusted_proxies: config.trusted_proxies.clone(),
+            access: Rules::new(config.rules.clone()),
             form_key: hmac::Key::new(hmac::HMAC_SHA256, form_key),
             error_page,
             // Without randomness ids are still unique.

@@ -1,5 +1,7 @@
 //! `/login`
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
@@ -39,7 +41,19 @@ pub(super) async fn get(
     let Some(here) = here::find(&server, &visitor, &sent).await? else {
         return page.show(&view(&server, &page, String::new(), None), Vec::new());
     };
+    if is_too_long_ago(&server, &here, &page::asked(&uri, "max_age")) {
+        let username = here.signed_in.user.username.to_string();
+        let view = LoginPage { again: true, registration: false, ..view(&server, &page, username, None) };
+        return page.show(&view, here.cookies);
+    }
     onward(&page, here)
+}
+
+/// Whether whoever is signed in has to prove again who they are: an application asks for no more than `max_age`
+/// seconds since they last did (OpenID Connect Core §3.1.2.1 has it with the same meaning).
+fn is_too_long_ago(server: &Server, here: &Here, max_age: &str) -> bool {
+    let Ok(most) = max_age.parse::<u32>() else { return false };
+    server.app().now() > here.signed_in.session.authenticated_at.plus(Duration::from_secs(most.into()))
 }
 
 /// For somebody who is signed in already and has no business at this door: on to where they were going.
@@ -89,6 +103,7 @@ fn view(server: &Server, page: &Page, username: String, error: Option<FormError>
         destination: page.host(),
         username,
         error,
+        again: false,
         registration: server.app().registration_enabled(),
     }
 }
