@@ -255,6 +255,10 @@ fn e2e(check: &mut Check) -> Outcome {
         machine.go(&format!("{EXAMPLES}/go"), "target/e2e/resource-servers/go"),
         machine.maven(&format!("{EXAMPLES}/java"), "target/e2e/maven"),
         machine.postgres(),
+        machine.server("nginx", "nginx"),
+        machine.server("caddy", "caddy"),
+        machine.server("haproxy", "haproxy"),
+        machine.go_programs("e2e/proxies/build.sh", &["caddy", "traefik"]),
     ]);
     test_release(check, &["--lib", "--test", "end_to_end"])
 }

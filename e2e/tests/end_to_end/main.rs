@@ -12,5 +12,6 @@ mod languages;
 mod moving;
 mod nodes;
 mod pages;
+mod proxies;
 mod revocation;
 mod rotation;
