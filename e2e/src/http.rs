@@ -414,6 +414,12 @@ impl Wire {
         Ok(response)
     }
 
+    /// Reads all that comes until the connection ends.
+    pub fn read_all(&mut self) -> Vec<u8> {
+        while self.receive() {}
+        std::mem::take(&mut self.received)
+    }
+
     /// Reads so many bytes of what comes after an answer that changed the protocol.
     pub fn read_bytes(&mut self, count: usize) -> Vec<u8> {
         self.read_exactly(count).expect("so many bytes")

@@ -2,6 +2,8 @@ module jotgate.test/traefik
 
 go 1.26.0
 
+// What Traefik's own go.mod says (only the main module's replacements count), but for an earlier go-http-auth, since the
+// module proxy does not have that one, and for lego: see ../build.sh.
 replace (
 	github.com/abbot/go-http-auth => github.com/containous/go-http-auth v0.4.1-0.20200324110947-a37a7636d23e
 	github.com/go-acme/lego/v5 => ../../../target/e2e/lego

@@ -151,7 +151,9 @@ fn to_login(server: &Server, question: &Question<'_>, why: ApiError, max_age: Op
     if let Some(most) = max_age.filter(|_| headers.contains_key(WWW_AUTHENTICATE)) {
         // RFC 9470 §3.
         let challenge = format!("Bearer error=\"insufficient_user_authentication\", max_age=\"{most}\"");
-        headers.extend(HeaderValue::try_from(challenge).map(|value| (WWW_AUTHENTICATE, value)));
+        if let Ok(challenge) = HeaderValue::try_from(challenge) {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
     }
     if let Ok(location) = HeaderValue::try_from(location) {
         if is_page && !question.redirects {

