@@ -8,6 +8,7 @@
 //! | `<!-- runs -->` | runs, and every command in it must succeed |
 //! | `<!-- prints -->` | of any language: what the last `runs` block printed on its standard output |
 //! | `<!-- not run: REASON -->` | is not run here |
+//! | `<!-- file: PATH -->` | of any language: is that file of the repository, whole |
 //!
 //! A block of `sh` without one is an error, so that nothing in the documents is untried by accident. The blocks of a
 //! document share one shell (`bash`, ending at the first failure) in an empty folder, with the `jotgate` binary on
@@ -60,9 +61,23 @@ pub fn run(path: &str) -> usize {
             panic!("{path}: the link {link}: {problem}");
         }
     }
+    for (file, shown) in files(&markdown) {
+        let text = std::fs::read_to_string(program::root().join(&file)).unwrap_or_default();
+        assert!(text.trim_end() == shown, "{path}: the block is not {file} as it is");
+    }
     let blocks = blocks(&markdown).unwrap_or_else(|problem| panic!("{path}:{problem}"));
     let ran = run_blocks(&blocks, Shell::start(program::binary()));
     ran.unwrap_or_else(|(line, problem)| panic!("{path}:{line}: {problem}"))
+}
+
+/// The blocks that show a file, with its path.
+fn files(markdown: &str) -> Vec<(String, String)> {
+    static FILE: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(?s)<!-- file: (\S+) -->\n```\w+\n(.*?)\n```").unwrap());
+    let found: Vec<_> =
+        FILE.captures_iter(markdown).map(|block| (block[1].to_owned(), block[2].to_owned())).collect();
+    assert_eq!(found.len(), markdown.matches("<!-- file:").count(), "a block must follow `<!-- file: … -->`");
+    found
 }
 
 /// Where links and images of a document lead, outside code.

@@ -15,6 +15,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Client {
     address: String,
+    /// What it calls the server.
+    host: String,
     /// Over TLS, what it trusts.
     trust: Option<Trust>,
     cookies: Vec<Cookie>,
@@ -78,7 +80,21 @@ impl Client {
     pub(crate) fn new(url: &str, trust: Option<Trust>, canaries: Canaries) -> Self {
         let (scheme, address) = url.split_once("://").expect("a URL");
         assert_eq!(scheme, if trust.is_some() { "https" } else { "http" });
-        Self { address: address.to_owned(), trust, cookies: Vec::new(), canaries, limit: ANSWER_LIMIT }
+        let (address, host) = (address.to_owned(), address.to_owned());
+        Self { address, host, trust, cookies: Vec::new(), canaries, limit: ANSWER_LIMIT }
+    }
+
+    /// The same for what stands in front of the server at `address`, as who looks up `host` there.
+    #[must_use]
+    pub fn through(&self, address: &str, host: &str, trust: Option<Trust>) -> Self {
+        Self {
+            address: address.to_owned(),
+            host: host.to_owned(),
+            trust,
+            cookies: Vec::new(),
+            canaries: self.canaries.clone(),
+            limit: self.limit,
+        }
     }
 
     /// A client of another program than the server under test: what passes through it is no secret of anybody's.
@@ -149,7 +165,7 @@ impl Client {
     /// What goes into the `Host` header.
     #[must_use]
     pub fn host(&self) -> &str {
-        &self.address
+        &self.host
     }
 
     /// The cookies that the server has set and not cleared.
@@ -244,7 +260,7 @@ impl Request<'_> {
     fn bytes(&self) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            head += &format!("Host: {}\r\n", self.client.address);
+            head += &format!("Host: {}\r\n", self.client.host);
         }
         head += "Connection: close\r\n";
         if !self.body.is_empty() || !matches!(self.method.as_str(), "GET" | "HEAD") {
@@ -396,6 +412,17 @@ impl Wire {
         self.canaries.learn(&head);
         self.canaries.learn(&response.body);
         Ok(response)
+    }
+
+    /// Reads all that comes until the connection ends.
+    pub fn read_all(&mut self) -> Vec<u8> {
+        while self.receive() {}
+        std::mem::take(&mut self.received)
+    }
+
+    /// Reads so many bytes of what comes after an answer that changed the protocol.
+    pub fn read_bytes(&mut self, count: usize) -> Vec<u8> {
+        self.read_exactly(count).expect("so many bytes")
     }
 
     /// Fails unless the connection ends without a further byte.

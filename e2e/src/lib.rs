@@ -35,6 +35,7 @@ mod tls;
 pub use http::{Client, Cookie, Lost, Request, Response, Wire};
 pub use program::{jotgate, root};
 pub use server::{Options, Server};
+pub use tls::{Trust, certificate};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -9,34 +9,46 @@ use std::sync::Arc;
 
 /// What a client trusts.
 #[derive(Clone, Debug)]
-pub(crate) struct Trust(Arc<ClientConfig>);
+pub struct Trust {
+    config: Arc<ClientConfig>,
+    /// Whose certificate it expects.
+    name: &'static str,
+}
 
 /// Makes a certificate for `localhost` and `127.0.0.1` and writes it and its key into `folder`, where a running
 /// server takes them up. Who trusts it trusts no earlier one.
 pub(crate) fn write_certificate(folder: &Path) -> Trust {
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).expect("a certificate");
+    certificate(folder, &["127.0.0.1", "localhost"])
+}
+
+/// The same for names of the test's own; whoever trusts it expects the first. Also both in one file, `tls.pem`.
+#[must_use]
+pub fn certificate(folder: &Path, names: &[&'static str]) -> Trust {
+    let owned: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(owned).expect("a certificate");
+    let (key, chain) = (signing_key.serialize_pem(), cert.pem());
     // Renamed into place, so that no reader sees half of it.
-    for (name, text) in [("tls.key", signing_key.serialize_pem()), ("tls.crt", cert.pem())] {
+    for (name, text) in [("tls.pem", format!("{chain}{key}")), ("tls.key", key), ("tls.crt", chain)] {
         let new = folder.join(format!("{name}.new"));
         std::fs::write(&new, text).unwrap();
         std::fs::rename(new, folder.join(name)).unwrap();
     }
-    Trust::only(cert.der())
+    Trust::only(cert.der(), names.first().expect("a name"))
 }
 
 impl Trust {
-    fn only(certificate: &CertificateDer<'static>) -> Self {
+    fn only(certificate: &CertificateDer<'static>, name: &'static str) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(certificate.clone()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        Self(Arc::new(config.expect("versions").with_root_certificates(roots).with_no_client_auth()))
+        let config = config.expect("versions").with_root_certificates(roots).with_no_client_auth();
+        Self { config: Arc::new(config), name }
     }
 
     /// TLS over a fresh connection to 127.0.0.1; the handshake comes with the first bytes.
     pub(crate) fn wrap(&self, stream: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
-        let name = ServerName::try_from("127.0.0.1").expect("an address");
-        StreamOwned::new(ClientConnection::new(self.0.clone(), name).expect("a connection"), stream)
+        let name = ServerName::try_from(self.name).expect("a name or an address");
+        StreamOwned::new(ClientConnection::new(self.config.clone(), name).expect("a connection"), stream)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use aws_lc_rs::hmac;
 use base64_simd::URL_SAFE_NO_PAD;
+use jotgate_domain::access::{Access, Asked, Host, HostPattern, PathPattern, Rule, Rules, readings};
 use jotgate_jose::{
     Algorithm, Claims, KeySet, Policy, SigningKey, VerifyingKey, insecure_decode, verify, verify_in,
     verify_signature_only,
@@ -210,4 +211,48 @@ fn private_round_trip(key: &SigningKey) {
     assert_eq!((again.algorithm(), again.kid()), (key.algorithm(), key.kid()));
     let token = key.sign("JWT", b"{}").expect("a key signs");
     assert!(verify_signature_only(&again.verifying_key().into(), &token).is_ok());
+}
+
+/// A host, a new line, and a path behind a proxy: no reading leads past the rule of `/admin`, and a host has one form.
+pub fn access(data: &[u8]) {
+    static RULES: LazyLock<Rules> = LazyLock::new(|| {
+        let rule = |path, change: fn(&mut Rule)| {
+            let host = ["app.example.com", "*.example.com"].map(|host| HostPattern::parse(host).unwrap()).into();
+            let mut rule = Rule { host, path: vec![PathPattern::parse(path).unwrap()], ..Rule::default() };
+            change(&mut rule);
+            rule
+        };
+        Rules::new(
+            [
+                ("public".to_owned(), rule("/", |rule| rule.access = Access::Public)),
+                ("admin".to_owned(), rule("/admin", |rule| rule.role.push("admin".to_owned()))),
+            ]
+            .into(),
+        )
+    });
+    let at = data.iter().position(|b| *b == b'\n').unwrap_or(data.len());
+    let (host, path) = (&data[..at], data.get(at + 1..).unwrap_or_default());
+    let own = Host::parse("app.example.com").unwrap().0;
+    let host = core::str::from_utf8(host).ok().and_then(Host::parse).map(|(host, _)| host);
+    if let Some(host) = &host {
+        assert_eq!(Host::parse(host.as_str()), Some((host.clone(), None)));
+        let labels = host.as_str().strip_suffix(".example.com");
+        let named = labels.is_some_and(|label| !label.is_empty() && !label.contains('.'));
+        let asked = Asked { method: "GET", host, path: b"/" };
+        assert_eq!(RULES.requirement(&asked).is_ok(), named);
+    }
+    let Some(all) = readings(path) else { return };
+    assert!(all.len() <= 64 && all.iter().all(|reading| core::str::from_utf8(reading).is_ok()));
+    let admin = |reading: &Vec<u8>| {
+        let text = String::from_utf8_lossy(reading).to_lowercase();
+        text == "/admin" || text.starts_with("/admin/")
+    };
+    let needs = RULES.requirement(&Asked { method: "GET", host: &own, path }).expect("it can be read");
+    assert_eq!(all.iter().any(admin), !needs.roles.is_empty());
+    // Each reading read again leads to nothing that was not there.
+    for reading in &all {
+        if let Some(again) = readings(reading) {
+            assert!(again.iter().all(|one| all.contains(one)));
+        }
+    }
 }

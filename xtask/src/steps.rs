@@ -258,6 +258,10 @@ fn e2e(check: &mut Check) -> Outcome {
         machine.pip("e2e/webhooks/requirements.txt", "target/e2e/webhooks-python"),
         machine.npm("e2e/upstream", "target/e2e/upstream"),
         machine.postgres(),
+        machine.server("nginx", "nginx"),
+        machine.server("caddy", "caddy"),
+        machine.server("haproxy", "haproxy"),
+        machine.go_programs("e2e/proxies/build.sh", &["caddy", "traefik"]),
     ]);
     test_release(check, &["--lib", "--test", "end_to_end"])
 }

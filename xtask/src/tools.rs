@@ -55,6 +55,42 @@ impl Machine {
         self.pgbouncer()
     }
 
+    /// A proxy of a Debian package. The package starts one of its own; the tests have theirs.
+    pub(crate) fn server(&self, program: &str, package: &str) -> Result<(), String> {
+        if Path::new("/usr/sbin").join(program).is_file() || on_path(program).is_some() {
+            return Ok(());
+        }
+        let how = format!("{program} is missing (forward-auth is tested through it): install {package}");
+        self.apt(&how, &[package])?;
+        // Where nothing is started, there is no harm.
+        if let Some(mut stop) = as_root() {
+            let _ = process::output(stop.args(["service", package, "stop"]));
+        }
+        Ok(())
+    }
+
+    /// Programs that `script` builds by Go, kept below `target/`.
+    pub(crate) fn go_programs(&self, script: &str, names: &[&str]) -> Result<(), String> {
+        let missing = format!("Go is missing ({} are tested as proxies): install Go", names.join(" and "));
+        let go =
+            on_path("go").or_else(|| Some(PathBuf::from("/usr/local/go/bin/go")).filter(|go| go.is_file()));
+        let Some(folder) = go.as_deref().and_then(Path::parent) else { return Err(missing) };
+        let mut folders = vec![folder.to_owned()];
+        folders.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
+        let path = std::env::join_paths(folders).map_err(|error| error.to_string())?;
+        for name in names {
+            let mut command = Command::new("env");
+            command.arg(format!("PATH={}", path.to_string_lossy())).args([script, name]);
+            // A module that the proxy does not have leaves out that program, not the other.
+            if let Err(problem) =
+                self.install(&format!("{name} is built from the Go module proxy"), &mut command)
+            {
+                println!("xtask: {problem}");
+            }
+        }
+        Ok(())
+    }
+
     fn pgbouncer(&self) -> Result<(), String> {
         if Path::new("/usr/sbin/pgbouncer").is_file() || on_path("pgbouncer").is_some() {
             return Ok(());

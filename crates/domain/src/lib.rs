@@ -4,6 +4,7 @@
 //! passes them in, so the test of a rule is a table. [`store`] is the one interface to a database; each
 //! backend is a folder in the server crate that implements it.
 
+pub mod access;
 pub mod account;
 pub mod audit;
 pub mod client;

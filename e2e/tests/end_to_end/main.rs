@@ -12,6 +12,7 @@ mod languages;
 mod moving;
 mod nodes;
 mod pages;
+mod proxies;
 mod revocation;
 mod rotation;
 mod upstream;

@@ -131,7 +131,8 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Invalid> {
         let (key, source) = rule
             .keys
             .iter()
-            .find_map(|key| found.set.get(*key).map(|set| (*key, set.source.clone())))
+            .find_map(|key| found.set.iter().find(|(_, set)| set.key.name == *key))
+            .map(|(name, set)| (name.as_str(), set.source.clone()))
             .unwrap_or((rule.keys.first().copied().unwrap_or_default(), Source::Default));
         let problem = Problem { key: Some(key.to_owned()), source, message };
         match rule.severity {
@@ -247,7 +248,7 @@ impl Found {
             let source = at(offset);
             // A dot inside quotes is part of a name, which only a role can have.
             let exact = match path.as_slice() {
-                [first, rest @ ..] if first == "roles" => rest.len() == 2,
+                [first, rest @ ..] if NAMED.contains(&first.as_str()) => rest.len() == 2,
                 parts => !parts.iter().any(|part| part.contains('.')),
             };
             let taken = exact && self.put(&full, value, source.clone(), read);
@@ -470,11 +471,12 @@ fn flatten(table: &DeTable<'_>, path: &mut Vec<String>, leaves: &mut Vec<Leaf>) 
     }
 }
 
+/// Sections of which each has a name that the operator chooses.
+const NAMED: [&str; 4] = ["roles", "providers", "rules", "webhooks"];
+
 fn is_section(name: &str) -> bool {
     KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
-        || ["roles.", "providers.", "webhooks."]
-            .iter()
-            .any(|section| name.starts_with(section) && name != *section)
+        || name.split_once('.').is_some_and(|(section, rest)| NAMED.contains(&section) && !rest.is_empty())
 }
 
 /// What to say of a name that is none of ours, with the nearest that is.
@@ -490,6 +492,20 @@ fn unknown(name: &str, form: impl Fn(&Key) -> String) -> String {
         let keys: Vec<&str> =
             KEYS.iter().filter_map(|key| key.name.strip_prefix("providers.NAME.")).collect();
         return format!("is no key; write providers.NAME. and one of {}", keys.join(", "));
+    }
+    if let Some(rest) = name.strip_prefix("rules.").or((name == "rules").then_some("")) {
+        let (rule, key) = rest.split_once('.').unwrap_or((rest, ""));
+        let keys = KEYS.iter().filter_map(|key| key.name.strip_prefix("rules.NAME."));
+        let rule = if rule.is_empty() { "NAME" } else { rule };
+        return match keys.clone().min_by_key(|known| strsim::osa_distance(known, key)) {
+            Some(nearest) if !key.is_empty() => {
+                format!("there is no such key; the nearest is rules.{rule}.{nearest}")
+            }
+            _ => format!(
+                "is a section, not a key; its keys are {}",
+                keys.map(|key| format!("rules.{rule}.{key}")).collect::<Vec<_>>().join(", ")
+            ),
+        };
     }
     if is_section(name) {
         let keys: Vec<&str> =

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use jotgate_domain::access::Rule;
 use jotgate_domain::config::Policy;
 use jotgate_jose::Algorithm;
 
@@ -58,6 +59,8 @@ pub struct Config {
     pub log: Log,
     /// By name.
     pub webhooks: BTreeMap<String, Webhook>,
+    /// Who may pass to applications behind a proxy, by the rule's name.
+    pub rules: BTreeMap<String, Rule>,
     /// Lifetimes, limits, permissions.
     pub policy: Policy,
 }
@@ -195,6 +198,7 @@ impl Default for Config {
             master_key: MasterKeySource::DataDir,
             log: Log { filter: "info".to_owned(), format: LogFormat::Auto },
             webhooks: BTreeMap::new(),
+            rules: BTreeMap::new(),
             policy: Policy::default(),
         }
     }

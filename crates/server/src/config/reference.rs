@@ -17,6 +17,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("registration.", "Registration"),
     ("roles.", "Roles"),
     ("providers.", "Sign-in with others"),
+    ("rules.", "Rules for applications behind a proxy"),
     ("jwks.", "Keys"),
     ("webhooks.", "Webhooks"),
     ("log.", "Logs"),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jotgate_domain::access::Rules;
+
 use super::parse::print_duration;
 use super::{Config, DatabaseUrl, Ops, Origin};
 
@@ -118,6 +120,12 @@ pub(super) static RULES: &[Rule] = &[
             )
         })
     }),
+    refuse(&ACCESS_RULES, |config| Rules::new(config.rules.clone()).problem()),
+    warn(&["rules.NAME.host", "trusted_proxies"], |config| {
+        (!config.rules.is_empty() && config.trusted_proxies.is_empty()).then(|| {
+            "there are rules, but trusted_proxies is empty: nobody is believed about the request that is asked for, so all are refused".to_owned()
+        })
+    }),
     warn(&["allow_insecure_http", "public_url", "listen"], |config| {
         let origin = origin(config)?;
         (config.allow_insecure_http && !origin.https && !origin.is_loopback())
@@ -191,6 +199,17 @@ pub(super) static RULES: &[Rule] = &[
         (config.registration_enabled == Some(true) && !is_loopback(config))
             .then(|| "anyone who reaches the server can make an account".to_owned())
     }),
+];
+
+/// Where any of these could not be read, the rule it belongs to is not whole.
+const ACCESS_RULES: [&str; 7] = [
+    "rules.NAME.host",
+    "rules.NAME.path",
+    "rules.NAME.methods",
+    "rules.NAME.access",
+    "rules.NAME.role",
+    "rules.NAME.scope",
+    "rules.NAME.max_age",
 ];
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -28,7 +28,10 @@ pub(crate) struct Application {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(crate) struct Applications(Vec<Application>);
+pub(crate) struct Applications {
+    all: Vec<Application>,
+    origins: Vec<String>,
+}
 
 impl Applications {
     pub(crate) fn new(config: &Config) -> Self {
@@ -46,17 +49,20 @@ impl Applications {
                 origin: origin.clone(),
             }
         };
-        Self(config.applications.iter().map(one).collect())
+        Self {
+            all: config.applications.iter().map(one).collect(),
+            origins: config.applications.iter().map(ToString::to_string).collect(),
+        }
     }
 
     /// As browsers write them in `Origin`.
-    pub(crate) fn origins(&self) -> Vec<String> {
-        self.0.iter().map(|application| application.origin.to_string()).collect()
+    pub(crate) fn origins(&self) -> &[String] {
+        &self.origins
     }
 
     /// The one with this origin.
     pub(crate) fn named(&self, origin: &str) -> Option<&Application> {
-        self.0.iter().find(|application| application.origin.to_string() == origin)
+        self.all.iter().find(|application| application.origin.to_string() == origin)
     }
 
     /// The one whose site the request was sent to: by its Host, or where the connection is a trusted proxy's, by
@@ -74,7 +80,7 @@ impl Applications {
             Some(Told::Not) | None => None,
         };
         let host = host.to_ascii_lowercase();
-        self.0.iter().find(|application| {
+        self.all.iter().find(|application| {
             let (own, default) = if application.origin.https { ("https", ":443") } else { ("http", ":80") };
             scheme.is_none_or(|scheme| scheme.eq_ignore_ascii_case(own))
                 && host.strip_suffix(default).unwrap_or(&host) == application.authority

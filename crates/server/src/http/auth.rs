@@ -5,6 +5,7 @@
 
 use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
+use jotgate_domain::access::Caller;
 use jotgate_domain::{Session, User};
 use jotgate_jose::{Claims as BorrowedClaims, Verified};
 
@@ -61,6 +62,21 @@ impl Claims {
             }
             _ => Err(Code::Unauthenticated.into()),
         }
+    }
+}
+
+/// What the rules for applications behind a proxy ask of a token.
+impl Caller for Claims {
+    fn has_role(&self, role: &str) -> bool {
+        Self::has_role(self, role)
+    }
+
+    fn has_scope(&self, scope: &str) -> bool {
+        self.get().has_scope(scope)
+    }
+
+    fn authenticated_at(&self) -> Option<u64> {
+        self.get().auth_time()
     }
 }
 

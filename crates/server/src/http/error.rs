@@ -78,6 +78,9 @@ codes! {
     MissingClaim 401 "missing_claim" "Invalid access token" "The access token lacks a claim." InvalidToken;
     Revoked 401 "revoked" "Invalid access token" "The access token has been revoked." InvalidToken;
 
+    SignInAgain 401 "insufficient_user_authentication" "Sign in again" "This needs a more recent sign-in." InsufficientAuthentication;
+
+    UnknownRequest 403 "unknown_request" "Request unknown" "The proxy does not say, or not clearly, which request it asks about; or it is not among trusted_proxies." None;
     Csrf 403 "csrf" "Cross-site request refused" "The request does not come from a page of this server or a trusted origin." None;
     InsufficientScope 403 "insufficient_scope" "Insufficient scope" "The access token does not allow this." InsufficientScope;
     Forbidden 403 "forbidden" "Forbidden" "You may not do this." None;
@@ -119,6 +122,8 @@ enum Challenge {
     InvalidToken,
     InvalidRequest,
     InsufficientScope,
+    /// RFC 9470 §3.
+    InsufficientAuthentication,
 }
 
 impl Challenge {
@@ -129,6 +134,9 @@ impl Challenge {
             Self::InvalidToken => Some(HeaderValue::from_static("Bearer error=\"invalid_token\"")),
             Self::InvalidRequest => Some(HeaderValue::from_static("Bearer error=\"invalid_request\"")),
             Self::InsufficientScope => Some(HeaderValue::from_static("Bearer error=\"insufficient_scope\"")),
+            Self::InsufficientAuthentication => {
+                Some(HeaderValue::from_static("Bearer error=\"insufficient_user_authentication\""))
+            }
         }
     }
 }

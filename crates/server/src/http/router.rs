@@ -78,6 +78,8 @@ fn bare(server: &Server) -> Router {
         .route("/auth/identities/{id}", delete(identities::unlink))
         .route("/auth/password/change", post(password::change))
         .route("/auth/verify", any(verify::any))
+        .route("/auth/verify/envoy/", any(verify::envoy))
+        .route("/auth/verify/envoy/{*path}", any(verify::envoy))
         .route("/auth/revocations", get(revocations::feed))
         .route("/auth/status", get(revocations::lists))
         .route("/auth/status/{list}", get(revocations::status))

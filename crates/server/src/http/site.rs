@@ -5,6 +5,7 @@ use std::fmt;
 use aws_lc_rs::hmac;
 use ipnet::IpNet;
 use jotgate_domain::Timestamp;
+use jotgate_domain::access::Rules;
 
 use super::applications::Applications;
 use super::cookies::Cookies;
@@ -28,6 +29,8 @@ pub struct Site {
     /// `sso.origins`
     pub(crate) applications: Applications,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Who may pass to applications behind a proxy.
+    pub(crate) access: Rules,
     pub(crate) form_key: hmac::Key,
     pub(crate) error_page: RenderError,
     pub(crate) edge: Edge,
@@ -65,6 +68,7 @@ impl Site {
             cookies: Cookies::new(&config.cookie, &public_url, &mount, past_domains),
             applications: Applications::new(config),
             trusted_proxies: config.trusted_proxies.clone(),
+            access: Rules::new(config.rules.clone()),
             form_key: hmac::Key::new(hmac::HMAC_SHA256, form_key),
             error_page,
             // Without randomness ids are still unique.

@@ -28,7 +28,8 @@ impl Surface {
             return Self::Auth;
         };
         match (first, rest) {
-            ("auth", "verify") => Self::Verify,
+            ("auth", "verify" | "verify/envoy") => Self::Verify,
+            ("auth", rest) if rest.starts_with("verify/envoy/") => Self::Verify,
             ("auth", "revocations" | "status") => Self::Public,
             ("auth", rest) if rest.starts_with("status/") => Self::Public,
             ("auth", _) => Self::Auth,
@@ -69,6 +70,10 @@ mod tests {
             ("/auth/", Surface::Auth),
             ("/auth/verify", Surface::Verify),
             ("/auth/verify/", Surface::Auth),
+            ("/auth/verify/envoy", Surface::Verify),
+            ("/auth/verify/envoy/", Surface::Verify),
+            ("/auth/verify/envoy/auth/login", Surface::Verify),
+            ("/auth/verify/envoys", Surface::Auth),
             ("/auth/revocations", Surface::Public),
             ("/auth/status/0", Surface::Public),
             ("/auth/statuses", Surface::Auth),

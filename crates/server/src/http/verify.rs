@@ -1,13 +1,27 @@
-//! `/auth/verify`: forward-auth for proxies (nginx `auth_request`, Caddy `forward_auth`). No database look-up.
+//! `/auth/verify`: forward-auth, asked by a proxy about each request to an application behind it. No database
+//! look-up.
+//!
+//! Which request it is about, the proxy says in headers (`original`); who may pass, the configured rules say
+//! (`jotgate_domain::access`), and `?role=` and `?scope=` of the proxy's own configuration. Whatever is unclear is
+//! refused.
 
+mod original;
+mod page;
+
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, VARY};
-use http::{StatusCode, Uri};
+use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, VARY, WWW_AUTHENTICATE};
+use http::{Method, StatusCode, Uri};
+use jotgate_domain::access::{Asked, Decision, Requirement};
+use url::form_urlencoded;
 
+use self::original::Original;
+use super::Arrival;
 use super::auth::Claims;
 use super::bearer::{Credential, credential};
 use super::error::{ApiError, Code};
+use super::pages::return_to::{ReturnTo, Rules};
 use crate::server::Server;
 
 /// The identity headers: all always there, empty if unset, so that none of the client's own passes through.
@@ -18,61 +32,167 @@ const ROLES: HeaderName = HeaderName::from_static("x-auth-roles");
 const SCOPES: HeaderName = HeaderName::from_static("x-auth-scopes");
 const SESSION: HeaderName = HeaderName::from_static("x-auth-session");
 
+/// On a 401 for a page: where to send the browser, for a proxy that makes the redirect itself (nginx). Absent for
+/// whatever else asks, which gets the 401.
+const LOGIN_LOCATION: HeaderName = HeaderName::from_static("x-login-location");
+
+/// What the answer depends on beside who asks.
+const VARIES: &str = "Accept, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Forwarded-Method, X-Forwarded-Proto, \
+                      X-Forwarded-Host, X-Forwarded-Uri, X-Original-Method, X-Original-URL";
+
+/// What a proxy asks.
+struct Question<'r> {
+    headers: &'r HeaderMap,
+    /// The request it is about; none where the proxy does not say.
+    original: Option<Original>,
+    needs: Requirement,
+    /// Whether a page is answered with the redirect itself.
+    redirects: bool,
+}
+
+/// `/auth/verify`: the original request is in headers.
 pub(super) async fn any(
     State(server): State<Server>,
+    Extension(arrival): Extension<Arrival>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let claims = match credential(&headers, &uri, &server.site().cookies)? {
-        Credential::Bearer(token) | Credential::Cookie { access: Some(token), .. } => {
-            Claims::verify(&server, token)
+    let original = if arrival.client.through_proxy { Original::of_headers(&headers) } else { Ok(None) };
+    let original = original.map_err(unknown_request)?;
+    let mut needs = required(&server, original.as_ref())?;
+    let mut redirects = false;
+    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        match name.as_ref() {
+            "role" => needs.roles.push(value.into_owned()),
+            "scope" => needs.scopes.push(value.into_owned()),
+            "redirect" => redirects = value == "1",
+            _ => {}
         }
-        _ => Err(Code::Unauthenticated.into()),
-    };
-    let claims = match claims {
-        Ok(claims) => claims,
-        Err(error) => return Ok(refused(&server, error)),
-    };
-    if !allows(&claims, uri.query().unwrap_or_default()) {
-        return Err(Code::Forbidden.into());
     }
-    identity(&claims)
+    needs.signed_in |= !needs.roles.is_empty() || !needs.scopes.is_empty();
+    answer(&server, &uri, Question { headers: &headers, original, needs, redirects })
 }
 
-/// 401 with the login page in `Location`, for proxies that cannot pass a redirect on.
-fn refused(server: &Server, error: ApiError) -> Response {
-    let mut response = error.into_response();
-    if let Ok(login) = HeaderValue::from_str(&format!("{}/login", server.app().issuer())) {
-        response.headers_mut().insert(LOCATION, login);
+/// `/auth/verify/envoy/…`: the original request itself, with this in front of its path. Its query is its own: it
+/// says nothing to us.
+pub(super) async fn envoy(
+    State(server): State<Server>,
+    Extension(arrival): Extension<Arrival>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let original =
+        arrival.client.through_proxy.then(|| Original::of_envoy(&method, &uri, &headers)).transpose();
+    let original = original.map_err(unknown_request)?;
+    let needs = required(&server, original.as_ref())?;
+    let here = Uri::from_static("/auth/verify");
+    answer(&server, &here, Question { headers: &headers, original, needs, redirects: true })
+}
+
+fn unknown_request(why: &'static str) -> ApiError {
+    ApiError::new(Code::UnknownRequest).log(why)
+}
+
+/// What the rules ask for the original request; without rules, that somebody is signed in.
+fn required(server: &Server, original: Option<&Original>) -> Result<Requirement, ApiError> {
+    let rules = &server.site().access;
+    if rules.is_empty() {
+        return Ok(Requirement::signed_in());
     }
+    let original = original.ok_or_else(|| unknown_request("no forwarding headers from a trusted proxy"))?;
+    let asked = Asked { method: &original.method, host: &original.host, path: original.path() };
+    rules.requirement(&asked).map_err(|refused| ApiError::new(Code::Forbidden).log(refused))
+}
+
+fn answer(server: &Server, uri: &Uri, question: Question<'_>) -> Result<Response, ApiError> {
+    let claims = match shown(server, uri, question.headers) {
+        // Two credentials: nobody knows which one the application would take.
+        Err(error) if error.code().status() != StatusCode::UNAUTHORIZED => return Err(error),
+        claims => claims,
+    };
+    let now = u64::try_from(server.app().now().secs()).unwrap_or(0);
+    match (question.needs.decide(claims.as_ref().ok(), now), claims) {
+        (Decision::Allow, claims) => identity(claims.ok().as_ref()),
+        (Decision::Forbid, _) => Err(ApiError::new(Code::Forbidden).log("a role or a scope is missing")),
+        (Decision::SignIn, Err(why)) => Ok(to_login(server, &question, why, None)),
+        // Nobody is told to sign in whose token is good.
+        (Decision::SignIn, Ok(_)) => Err(ApiError::internal("a good token was taken for none")),
+        (Decision::SignInAgain(most), _) => {
+            Ok(to_login(server, &question, Code::SignInAgain.into(), Some(most)))
+        }
+    }
+}
+
+/// The claims of the token that the original request shows.
+fn shown(server: &Server, uri: &Uri, headers: &HeaderMap) -> Result<Claims, ApiError> {
+    match credential(headers, uri, &server.site().cookies)? {
+        Credential::Bearer(token) | Credential::Cookie { access: Some(token), .. } => {
+            Claims::verify(server, token)
+        }
+        _ => Err(Code::Unauthenticated.into()),
+    }
+}
+
+/// For whoever has to sign in, once more if `max_age` says so: a redirect for a page where the proxy passes it on,
+/// else 401, with the login page in `Location` for proxies that cannot pass a redirect on.
+fn to_login(server: &Server, question: &Question<'_>, why: ApiError, max_age: Option<u64>) -> Response {
+    let location = login_page(server, question.original.as_ref(), max_age);
+    let is_page = page::is_asked_for(question.headers);
+    let mut response = if is_page && question.redirects {
+        let (mut redirect, _) = why.head();
+        *redirect.status_mut() = StatusCode::FOUND;
+        redirect.headers_mut().remove(WWW_AUTHENTICATE);
+        redirect
+    } else {
+        why.into_response()
+    };
+    let headers = response.headers_mut();
+    if let Some(most) = max_age.filter(|_| headers.contains_key(WWW_AUTHENTICATE)) {
+        // RFC 9470 §3.
+        let challenge = format!("Bearer error=\"insufficient_user_authentication\", max_age=\"{most}\"");
+        if let Ok(challenge) = HeaderValue::try_from(challenge) {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+    }
+    if let Ok(location) = HeaderValue::try_from(location) {
+        if is_page && !question.redirects {
+            headers.insert(LOGIN_LOCATION, location.clone());
+        }
+        headers.insert(LOCATION, location);
+    }
+    headers.insert(VARY, HeaderValue::from_static(VARIES));
     response
 }
 
-/// Whether all that `?role=` and `?scope=` ask for is there.
-fn allows(claims: &Claims, query: &str) -> bool {
-    form_pairs(query).all(|(name, value)| match name.as_str() {
-        "role" => claims.has_role(&value),
-        "scope" => claims.get().has_scope(&value),
-        _ => true,
-    })
+/// The login page that leads back to the original URL, if that is a place to go back to.
+fn login_page(server: &Server, original: Option<&Original>, max_age: Option<u64>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    if let Some(back) = original.and_then(|original| ReturnTo::parse(&original.url(), Rules::of(server))) {
+        // An address of ours is a path alone.
+        query.append_pair("return_to", back.location());
+    }
+    if let Some(most) = max_age {
+        query.append_pair("max_age", &most.to_string());
+    }
+    let query = query.finish();
+    format!("{}/login{}{query}", server.app().issuer(), if query.is_empty() { "" } else { "?" })
 }
 
-fn form_pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
-    url::form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()))
-}
-
-fn identity(claims: &Claims) -> Result<Response, ApiError> {
-    let token = claims.get();
-    let roles: Vec<_> = token.roles().iter().collect();
+/// 200 with who it is; all empty for nobody.
+fn identity(claims: Option<&Claims>) -> Result<Response, ApiError> {
+    let token = claims.map(Claims::get);
+    let text = |value: Option<&str>| encoded(value.unwrap_or_default());
+    let roles: Vec<_> = token.iter().flat_map(|token| token.roles()).collect();
     let mut response = StatusCode::OK.into_response();
     let headers = response.headers_mut();
-    headers.insert(USER, encoded(token.sub().unwrap_or_default())?);
-    headers.insert(USERNAME, encoded(token.preferred_username().unwrap_or_default())?);
-    headers.insert(EMAIL, encoded(token.email().unwrap_or_default())?);
+    headers.insert(USER, text(token.and_then(|token| token.sub()))?);
+    headers.insert(USERNAME, text(token.and_then(|token| token.preferred_username()))?);
+    headers.insert(EMAIL, text(token.and_then(|token| token.email()))?);
     headers.insert(ROLES, encoded_but(&roles.join(","), b',')?);
-    headers.insert(SCOPES, encoded_but(token.scope().unwrap_or_default(), b' ')?);
-    headers.insert(SESSION, encoded(token.sid().unwrap_or_default())?);
-    headers.insert(VARY, HeaderValue::from_static("Cookie, Authorization"));
+    headers.insert(SCOPES, encoded_but(token.and_then(|token| token.scope()).unwrap_or_default(), b' ')?);
+    headers.insert(SESSION, text(token.and_then(|token| token.sid()))?);
+    headers.insert(VARY, HeaderValue::from_static(VARIES));
     Ok(response)
 }
 

@@ -13,6 +13,8 @@ pub struct LoginPage {
     /// As it was typed.
     pub username: String,
     pub error: Option<FormError>,
+    /// Signed in, but longer ago than the application accepts.
+    pub again: bool,
     /// Whether `/register` is open.
     pub registration: bool,
     pub providers: Vec<ProviderLink>,
@@ -44,6 +46,7 @@ impl LoginPage {
             destination: None,
             username: String::new(),
             error: None,
+            again: false,
             registration: true,
             providers: Vec::new(),
         }
@@ -71,6 +74,11 @@ impl LoginPage {
             }),
             ..Self::sample()
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn sample_again() -> Self {
+        Self { again: true, username: "ada".into(), ..Self::sample_to_app() }
     }
 
     #[cfg(test)]

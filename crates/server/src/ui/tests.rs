@@ -10,6 +10,7 @@ fn samples(mount: &str) -> Vec<(&'static str, String)> {
         ("login-to-app", render(&LoginPage::sample_to_app(), mount)),
         ("login-providers", render(&LoginPage::sample_with_providers(), mount)),
         ("leaving", render(&LeavingPage::sample(), mount)),
+        ("login-again", render(&LoginPage::sample_again(), mount)),
         ("continue", render(&ContinuePage::sample(), mount)),
         ("register", render(&RegisterPage::sample(), mount)),
         ("register-taken", render(&RegisterPage::sample_taken(), mount)),
@@ -104,6 +105,7 @@ fn hostile_text_stays_text() {
     let error = || Some(FormError { code: "x", message: evil.into(), field: Some("username") });
     let pages = [
         LoginPage {
+            again: false,
             form: form(),
             destination: Some(evil.into()),
             username: evil.into(),

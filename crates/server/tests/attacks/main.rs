@@ -12,6 +12,7 @@ mod claims;
 mod clients;
 mod cookies;
 mod endings;
+mod forward_auth;
 mod guessing;
 mod login;
 mod meddler;

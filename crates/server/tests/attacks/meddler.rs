@@ -14,9 +14,11 @@ use jotgate_domain::key::StoredKey;
 use jotgate_domain::name::Canonical;
 use jotgate_domain::sso::Ticket;
 use jotgate_domain::store::{
-    Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Lookup, RevocationPage, Store,
+    Applied, Attempt, Attempted, AuditPage, AuditQuery, Connections, Deliveries, DeliveryCount, Lookup,
+    RevocationPage, Store,
 };
 use jotgate_domain::upstream::Identity;
+use jotgate_domain::webhook::Delivery;
 use jotgate_domain::{Change, Expect, Session, SessionId, StoreError, Timestamp, User, audit, refresh};
 use tempfile::TempDir;
 
@@ -174,6 +176,18 @@ impl Store for Meddler {
 
     async fn audit_since(&self, query: AuditQuery, position: Option<&str>) -> Result<AuditPage, StoreError> {
         self.real.audit_since(query, position).await
+    }
+
+    async fn mark(&self) -> Result<String, StoreError> {
+        self.real.mark().await
+    }
+
+    async fn deliveries(&self, which: Deliveries, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        self.real.deliveries(which, limit).await
+    }
+
+    async fn delivery_counts(&self) -> Result<Vec<DeliveryCount>, StoreError> {
+        self.real.delivery_counts().await
     }
 
     async fn revocations(&self, cursor: i64) -> Result<RevocationPage, StoreError> {

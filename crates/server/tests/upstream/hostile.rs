@@ -115,12 +115,17 @@ fn unsigned(header: &Value, claims: &Value) -> String {
     format!("{}.{}", part(header), part(claims))
 }
 
+/// Makes the claims of a token wrong.
+type Bend = Box<dyn Fn(&mut Value) + Send>;
+/// Makes a token of claims.
+type Forge = Box<dyn Fn(&Value) -> String + Send>;
+
 /// Attack 150, CVE-2026-31813: nonce, audience, issuer, times, algorithm, key: each alone is enough to refuse.
 #[tokio::test(flavor = "multi_thread")]
 async fn a150_a_token_that_is_not_for_this_sign_in_signs_nobody_in() {
     let idp = Idp::start().await;
     let site = site(&idp).await;
-    let tries: Vec<(&str, Box<dyn Fn(&mut Value) + Send>)> = vec![
+    let tries: Vec<(&str, Bend)> = vec![
         ("another nonce", Box::new(|c| c["nonce"] = json!("of another sign-in"))),
         ("no nonce", Box::new(|c| drop(c.as_object_mut().unwrap().remove("nonce")))),
         ("nonce as a list", Box::new(|c| c["nonce"] = json!([c["nonce"]]))),
@@ -161,7 +166,7 @@ async fn a150_the_key_decides_the_algorithm_and_no_token_brings_its_own() {
     let hmac = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, public.as_bytes());
     let (hs_kid, jwk_kid) = (kid.clone(), kid.clone());
     let rsa = SigningKey::generate(Algorithm::Rs256).unwrap();
-    let tries: Vec<(&str, Box<dyn Fn(&Value) -> String + Send>)> = vec![
+    let tries: Vec<(&str, Forge)> = vec![
         ("none", Box::new(|c| unsigned(&json!({"alg": "none"}), c) + ".")),
         (
             "HS256 with the published key as secret",

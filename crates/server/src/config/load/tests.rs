@@ -555,3 +555,53 @@ fn settings_are_listed_in_order_with_roles() {
     log.format = "auto" (default)
     "#);
 }
+
+#[test]
+fn rules_for_applications_are_read_and_checked() {
+    let file = "trusted_proxies = [\"10.0.0.7\"]\n\
+                [rules.app]\nhost = [\"App.example.com\", \"*.apps.example.com\"]\n\
+                [rules.admin]\nhost = \"app.example.com\"\npath = [\"/admin\", \"=/ops/\"]\nmethods = [\"GET\", \"POST\"]\n\
+                role = \"admin\"\nscope = \"account\"\nmax_age = \"5m\"\n\
+                [rules.home-page]\nhost = \"app.example.com\"\npath = \"=/\"\naccess = \"public\"";
+    let loaded =
+        ok(file, &[("JOTGATE_RULES_HOME_PAGE_METHODS", "GET,OPTIONS")], &[("rules.new.host", "b.test")]);
+    let rules = &loaded.config.rules;
+    assert_eq!(rules.keys().collect::<Vec<_>>(), ["admin", "app", "home-page", "new"]);
+    assert_eq!(rules["app"].host[0].to_string(), "app.example.com");
+    let admin = &rules["admin"];
+    assert_eq!(admin.path[1].to_string(), "=/ops");
+    assert_eq!(
+        (&admin.methods[..], &admin.role[..]),
+        (&["GET".to_owned(), "POST".to_owned()][..], &["admin".to_owned()][..])
+    );
+    assert_eq!(admin.max_age, Some(Duration::from_secs(300)));
+    assert_eq!(rules["home-page"].methods, ["GET", "OPTIONS"]);
+    assert_eq!(rules["home-page"].access, jotgate_domain::access::Access::Public);
+    assert_eq!(loaded.warnings, []);
+
+    let rule = |lines: &str| refused(&format!("trusted_proxies = \"10.0.0.7\"\n[rules.a]\n{lines}"));
+    assert_snapshot!(rule("path = \"/x\""), @"rules.a.path (jotgate.toml:3): rules.a has no host: set rules.a.host to the names it is for");
+    assert_snapshot!(rule("host = \"https://a.test/\""), @r#"rules.a.host (jotgate.toml:3): expected hosts such as app.example.com or *.example.com (in "https://a.test/": it is not a host name: no scheme, no path, no dot at the end), got "https://a.test/""#);
+    assert_snapshot!(rule("host = \"*.com\""), @r#"rules.a.host (jotgate.toml:3): expected hosts such as app.example.com or *.example.com (in "*.com": what follows *. has to be a domain of yours, such as example.com), got "*.com""#);
+    assert_snapshot!(rule("host = []"), @"rules.a.host (jotgate.toml:3): expected hosts such as app.example.com or *.example.com; an empty list says nothing, got []");
+    assert_snapshot!(rule("host = \"a.test\"\npath = \"admin\""), @r#"rules.a.path (jotgate.toml:4): expected paths such as /admin or =/ (in "admin": a path begins with /), got "admin""#);
+    assert_snapshot!(rule("host = \"a.test\"\nmethods = \"get\""), @r#"rules.a.methods (jotgate.toml:4): expected methods such as GET (in "get": methods in capitals, such as GET and POST), got "get""#);
+    assert_snapshot!(rule("host = \"a.test\"\naccess = \"everyone\""), @r#"rules.a.access (jotgate.toml:4): expected one of public, signed_in, got "everyone""#);
+    assert_snapshot!(rule("host = \"a.test\"\naccess = \"public\"\nrole = \"x\""), @"rules.a.host (jotgate.toml:3): rules.a is public and asks for rules.a.role: one of the two, since nobody has to be signed in");
+    assert_snapshot!(rule("host = \"a.test\"\nmax_age = \"1s\""), @r#"rules.a.max_age (jotgate.toml:4): expected a duration such as 10m or 14d (units s, m, h, d), from 10s to 90d, got "1s""#);
+    assert_snapshot!(rule("hosts = \"a.test\""), @"rules.a.hosts (jotgate.toml:3): there is no such key; the nearest is rules.a.host");
+    assert_snapshot!(rule("host = \"a.test\"\n[rules.b]\nhost = \"A.test\"\npath = \"/\""), @"rules.a.host (jotgate.toml:3): rules.a and rules.b are for the same host, path and methods: make one rule of them");
+    assert_snapshot!(refused("[rules.\"A b\"]\nhost = \"a.test\""), @r#"rules.A b.host (jotgate.toml:2): expected a rule named with 1 to 64 of a-z 0-9 _ -, got "a.test""#);
+    assert_snapshot!(refused("[rules.a]"), @"rules.a (jotgate.toml:1): is a section, not a key; its keys are rules.a.host, rules.a.path, rules.a.methods, rules.a.access, rules.a.role, rules.a.scope, rules.a.max_age");
+    assert_snapshot!(refused("[rules]\na = 1"), @"rules.a (jotgate.toml:2): is a section, not a key; its keys are rules.a.host, rules.a.path, rules.a.methods, rules.a.access, rules.a.role, rules.a.scope, rules.a.max_age");
+    assert_snapshot!(warnings("[rules.a]\nhost = \"a.test\"").join("\n"), @"rules.a.host (jotgate.toml:2): there are rules, but trusted_proxies is empty: nobody is believed about the request that is asked for, so all are refused");
+}
+
+#[test]
+fn the_configuration_in_the_page_about_proxies_is_one() {
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/proxies.md"));
+    let toml = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let loaded = ok(toml, &[], &[]);
+    assert_eq!(loaded.warnings, []);
+    assert_eq!(loaded.config.rules.len(), 3);
+}

@@ -1,5 +1,7 @@
 //! `/login`
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
@@ -36,21 +38,15 @@ pub(super) async fn get(
 ) -> Result<Response, PageError> {
     let sent = server.site().cookies.read_or_clear(&headers, PATH)?;
     let page = Page::new(&server, &sent, &page::asked(&uri, "return_to"))?;
-    let here = here::find(&server, &visitor, &sent).await?;
-    let again = page::asked(&uri, "again") == "1";
-    match here {
-        Some(here) if !again => onward(&page, here),
-        Some(Here { signed_in, cookies, .. }) => {
-            let shown = FormError {
-                code: Code::RecentSignInRequired.as_str(),
-                message: "For what you are about to do, sign in once more.".to_owned(),
-                field: None,
-            };
-            let username = signed_in.user.username.to_string();
-            page.show(&view(&server, &page, username, Some(shown)), cookies)
-        }
-        None => page.show(&view(&server, &page, String::new(), None), Vec::new()),
+    let Some(here) = here::find(&server, &visitor, &sent).await? else {
+        return page.show(&view(&server, &page, String::new(), None), Vec::new());
+    };
+    if page::asked(&uri, "again") == "1" || is_too_long_ago(&server, &here, &page::asked(&uri, "max_age")) {
+        let username = here.signed_in.user.username.to_string();
+        let view = LoginPage { again: true, registration: false, ..view(&server, &page, username, None) };
+        return page.show(&view, here.cookies);
     }
+    onward(&page, here)
 }
 
 /// The page for somebody who is signed in and has to show who they are once more.
@@ -58,6 +54,13 @@ pub(super) fn again(server: &Server, return_to: &str) -> String {
     let to = server.site().mount.of(return_to);
     let to: String = url::form_urlencoded::byte_serialize(to.as_bytes()).collect();
     format!("{PATH}?again=1&return_to={to}")
+}
+
+/// Whether whoever is signed in has to prove again who they are: an application asks for no more than `max_age`
+/// seconds since they last did (OpenID Connect Core §3.1.2.1 has it with the same meaning).
+fn is_too_long_ago(server: &Server, here: &Here, max_age: &str) -> bool {
+    let Ok(most) = max_age.parse::<u32>() else { return false };
+    server.app().now() > here.signed_in.session.authenticated_at.plus(Duration::from_secs(most.into()))
 }
 
 /// For somebody who is signed in already and has no business at this door: on to where they were going.
@@ -110,6 +113,7 @@ fn view(server: &Server, page: &Page, username: String, error: Option<FormError>
         destination: page.host(),
         username,
         error,
+        again: false,
         registration: server.app().registration_enabled(),
         providers: page::providers(server),
     }

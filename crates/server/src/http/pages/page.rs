@@ -33,15 +33,8 @@ impl Page {
     /// 503 where there is no randomness for a form token.
     pub(super) fn new(server: &Server, sent: &Sent<'_>, return_to: &str) -> Result<Self, ApiError> {
         let site = server.site();
-        let rules = Rules {
-            own: &site.own_origins,
-            mount: site.mount.as_str(),
-            trusted: &site.trusted_origins,
-            applications: &site.applications.origins(),
-            domain: server.app().config.cookie.domain.as_deref(),
-        };
         let FormToken { token, cookie } = csrf::form_token(site, sent)?;
-        let return_to = ReturnTo::parse(return_to, rules);
+        let return_to = ReturnTo::parse(return_to, Rules::of(server));
         Ok(Self { return_to, token, mount: site.mount.clone(), form_cookie: cookie })
     }
 

@@ -7,6 +7,7 @@
 use url::{Host, Url};
 
 use crate::http::applications::PREFIX;
+use crate::server::Server;
 
 /// A destination that was found good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,21 @@ pub struct Rules<'a> {
     pub applications: &'a [String],
     /// `cookie.domain`, without the leading dot.
     pub domain: Option<&'a str>,
+}
+
+impl<'a> Rules<'a> {
+    /// Those of this installation.
+    #[must_use]
+    pub(in crate::http) fn of(server: &'a Server) -> Self {
+        let site = server.site();
+        Self {
+            own: &site.own_origins,
+            mount: site.mount.as_str(),
+            trusted: &site.trusted_origins,
+            applications: site.applications.origins(),
+            domain: server.app().config.cookie.domain.as_deref(),
+        }
+    }
 }
 
 /// Pages that lead on to `return_to` themselves: nobody goes back to them, or it might go round for ever.
