@@ -250,6 +250,7 @@ fn e2e(check: &mut Check) -> Outcome {
         machine.debian("node", &["nodejs"], "drives the browser, and verifies tokens").map(drop),
         machine.npm("e2e/browser", "target/e2e/browser"),
         machine.npm("e2e/jose", "target/e2e/jose"),
+        machine.npm("e2e/oauth", "target/e2e/oauth"),
         machine.npm(&format!("{EXAMPLES}/node"), "target/e2e/resource-servers/node"),
         machine.pip(&format!("{EXAMPLES}/python/requirements.txt"), "target/e2e/resource-servers/python"),
         machine.go(&format!("{EXAMPLES}/go"), "target/e2e/resource-servers/go"),

@@ -22,6 +22,8 @@ mod clock;
 #[cfg(feature = "follow")]
 pub mod follow;
 mod freshness;
+#[cfg(feature = "introspect")]
+pub mod introspect;
 mod issuers;
 mod metrics;
 #[cfg(feature = "tower")]

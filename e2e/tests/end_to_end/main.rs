@@ -7,6 +7,7 @@ mod crash;
 mod faults;
 mod first_login;
 mod followers;
+mod introspection;
 mod judge;
 mod languages;
 mod moving;

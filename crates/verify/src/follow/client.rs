@@ -1,4 +1,4 @@
-//! A GET over HTTP/1.1 to one host, bounded in time and size. Redirects are answers like any other: not followed.
+//! A question over HTTP/1.1 to one host, bounded in time and size. Redirects are answers like any other: not followed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, ETAG, HOST, HeaderMap, IF_NONE_MATCH, USER_AGENT};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -20,6 +20,8 @@ use tokio_rustls::TlsConnector;
 
 /// A whole answer takes at most this, however slowly it drips; an endless one begins within it.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+const AGENT: &str = concat!("jotgate-verify/", env!("CARGO_PKG_VERSION"));
 
 /// Why an issuer could not be asked, or its answer not be used. Nothing of the answer is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     host: String,
     port: u16,
     /// As in the address: for `Host`.
@@ -93,7 +95,7 @@ impl Client {
 
     /// The whole answer, of at most `limit` bytes.
     pub(super) async fn get(&self, path: &str, etag: Option<&str>, limit: usize) -> Result<Answer, Failure> {
-        let whole = async {
+        let answer = async {
             let response = self.send(path, "*/*", etag).await?;
             let (parts, body) = response.into_parts();
             if etag.is_some() && parts.status == StatusCode::NOT_MODIFIED {
@@ -102,13 +104,36 @@ impl Client {
             if parts.status != StatusCode::OK {
                 return Err(Failure::Status(parts.status.as_u16()));
             }
-            let body = Limited::new(body, limit).collect().await.map_err(|error| {
-                let too_long = error.is::<http_body_util::LengthLimitError>();
-                if too_long { Failure::TooLong } else { Failure::Unreachable(error.to_string()) }
-            })?;
-            Ok(Answer { headers: parts.headers, body: Some(body.to_bytes()) })
+            Ok(Answer { headers: parts.headers, body: Some(whole(body, limit).await?) })
         };
-        timeout(PATIENCE, whole).await.unwrap_or(Err(Failure::TimedOut))
+        timeout(PATIENCE, answer).await.unwrap_or(Err(Failure::TimedOut))
+    }
+
+    /// Status and whole answer, of at most `limit` bytes, to a form that is sent with this `Authorization`.
+    #[cfg(feature = "introspect")]
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        authorization: &str,
+        form: &str,
+        limit: usize,
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        let mut authorization = http::HeaderValue::from_str(authorization).map_err(unreachable)?;
+        authorization.set_sensitive(true);
+        let request = Request::post(path)
+            .header(HOST, &self.authority)
+            .header(ACCEPT, "application/json")
+            .header(USER_AGENT, AGENT)
+            .header(http::header::AUTHORIZATION, authorization)
+            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::new(Bytes::copy_from_slice(form.as_bytes())))
+            .map_err(unreachable)?;
+        let answer = async {
+            let response = self.connect().await?.send_request(request).await.map_err(unreachable)?;
+            let (parts, body) = response.into_parts();
+            Ok((parts.status, whole(body, limit).await?))
+        };
+        timeout(PATIENCE, answer).await.unwrap_or(Err(Failure::TimedOut))
     }
 
     /// The beginning of an endless answer.
@@ -132,18 +157,16 @@ impl Client {
         accept: &str,
         etag: Option<&str>,
     ) -> Result<Response<Incoming>, Failure> {
-        let mut request = Request::get(path)
-            .header(HOST, &self.authority)
-            .header(ACCEPT, accept)
-            .header(USER_AGENT, concat!("jotgate-verify/", env!("CARGO_PKG_VERSION")));
+        let mut request =
+            Request::get(path).header(HOST, &self.authority).header(ACCEPT, accept).header(USER_AGENT, AGENT);
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        let request = request.body(Empty::<Bytes>::new()).map_err(unreachable)?;
+        let request = request.body(Full::default()).map_err(unreachable)?;
         self.connect().await?.send_request(request).await.map_err(unreachable)
     }
 
-    async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, Failure> {
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
         let stream = TcpStream::connect((&*self.host, self.port)).await.map_err(unreachable)?;
         let _ = stream.set_nodelay(true);
         let Some((config, name)) = &self.tls else { return handshake(stream).await };
@@ -152,7 +175,15 @@ impl Client {
     }
 }
 
-async fn handshake<S>(stream: S) -> Result<SendRequest<Empty<Bytes>>, Failure>
+async fn whole(body: Incoming, limit: usize) -> Result<Bytes, Failure> {
+    let body = Limited::new(body, limit).collect().await.map_err(|error| {
+        let too_long = error.is::<http_body_util::LengthLimitError>();
+        if too_long { Failure::TooLong } else { Failure::Unreachable(error.to_string()) }
+    })?;
+    Ok(body.to_bytes())
+}
+
+async fn handshake<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, Failure>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {

@@ -12,10 +12,14 @@ const LIMIT: usize = 256 * 1024;
 
 /// Paths at the issuer's own host.
 #[derive(Debug)]
-pub(super) struct Endpoints {
+pub(crate) struct Endpoints {
     pub(super) keys: String,
     pub(super) feed: Option<String>,
     pub(super) lists: Option<String>,
+    #[cfg(feature = "introspect")]
+    pub(crate) introspection: Option<String>,
+    #[cfg(feature = "introspect")]
+    pub(crate) revocation: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -24,9 +28,13 @@ struct Metadata {
     jwks_uri: String,
     revocation_feed_endpoint: Option<String>,
     status_list_aggregation_endpoint: Option<String>,
+    #[cfg(feature = "introspect")]
+    introspection_endpoint: Option<String>,
+    #[cfg(feature = "introspect")]
+    revocation_endpoint: Option<String>,
 }
 
-pub(super) async fn discover(client: &Client, issuer: &str) -> Result<Endpoints, Failure> {
+pub(crate) async fn discover(client: &Client, issuer: &str) -> Result<Endpoints, Failure> {
     let path = match issuer.get(origin_len(issuer)..) {
         Some("") | None => METADATA.to_owned(),
         Some(path) => format!("{path}{METADATA_BELOW}"),
@@ -48,6 +56,10 @@ fn read(body: &[u8], issuer: &str) -> Result<Endpoints, Failure> {
         keys: at_home(metadata.jwks_uri)?,
         feed: metadata.revocation_feed_endpoint.map(at_home).transpose()?,
         lists: metadata.status_list_aggregation_endpoint.map(at_home).transpose()?,
+        #[cfg(feature = "introspect")]
+        introspection: metadata.introspection_endpoint.map(at_home).transpose()?,
+        #[cfg(feature = "introspect")]
+        revocation: metadata.revocation_endpoint.map(at_home).transpose()?,
     })
 }
 

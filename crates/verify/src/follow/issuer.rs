@@ -15,7 +15,9 @@ use crate::{Staleness, Verifier};
 /// An issuer to follow. Every setting has a default that is right for most.
 #[derive(Debug, Clone)]
 pub struct Issuer {
-    pub(super) address: String,
+    pub(crate) address: String,
+    #[cfg(feature = "introspect")]
+    pub(crate) audience: String,
     policy: Policy,
     staleness: Staleness,
     cache: usize,
@@ -48,6 +50,8 @@ impl Issuer {
     pub fn new(address: &str, audience: &str) -> Self {
         Self {
             address: address.to_owned(),
+            #[cfg(feature = "introspect")]
+            audience: audience.to_owned(),
             policy: Policy::access_token(address, audience),
             staleness: Staleness::Refuse { after: Duration::from_secs(60) },
             cache: 16 << 20,
@@ -134,7 +138,7 @@ impl Issuer {
         Follower::start([self])
     }
 
-    pub(super) fn client(&self) -> Result<Client, SetupError> {
+    pub(crate) fn client(&self) -> Result<Client, SetupError> {
         let uri: Uri = self.address.parse().map_err(|_| SetupError::BadAddress)?;
         let authority = uri.authority().ok_or(SetupError::BadAddress)?;
         let https = uri.scheme_str() == Some("https");

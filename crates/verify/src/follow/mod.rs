@@ -5,8 +5,8 @@
 
 #[cfg(feature = "blocking")]
 mod blocking;
-mod client;
-mod discovery;
+pub(crate) mod client;
+pub(crate) mod discovery;
 mod feed;
 mod issuer;
 mod keys;

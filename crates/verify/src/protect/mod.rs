@@ -37,6 +37,7 @@ mod denied;
 #[cfg(feature = "axum")]
 mod extract;
 mod require;
+mod resource;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -52,6 +53,7 @@ pub use denied::{Denied, Reason};
 #[cfg(feature = "axum")]
 pub use extract::{Allowed, Demand};
 pub use require::{Require, Required};
+pub use resource::{DescribedService, ProtectedResource, ResourceError};
 
 use crate::clock::now;
 use crate::{Issuers, Refusal, Token, Verifier};
@@ -144,7 +146,7 @@ impl<C: Check> Protect<C> {
     }
 
     /// The URL of this resource's metadata, which refusals then name (RFC 9728 §5.1): a client that knows nothing
-    /// yet finds the authorization server by it.
+    /// yet finds the authorization server by it. [`Self::describe`] takes it from the metadata.
     #[must_use]
     pub fn resource_metadata(self, url: &str) -> Self {
         self.with(|settings| settings.metadata = Some(url.into()))

@@ -161,6 +161,23 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever may be in an id and a secret arrives as it was sent, and no header ends the process.
+        #[test]
+        fn a73_what_was_encoded_is_read(id in "[ -~]{1,40}", secret in "[ -~]{1,40}", junk in ".{0,60}") {
+            let part = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let sent = header(&format!("{}:{}", part(&id), part(&secret)));
+            proptest::prop_assert_eq!(ask(&[&sent], ""), Ok((id, Some(secret))));
+            let _ = ask(&[&header(&junk)], "");
+            if let Ok(raw) = http::HeaderValue::from_bytes(junk.as_bytes()) {
+                let mut headers = HeaderMap::new();
+                headers.append(AUTHORIZATION, raw);
+                let _ = credential(&headers, &Parameters::parse(b"").unwrap());
+            }
+            let _ = Parameters::parse(junk.as_bytes());
+        }
+    }
+
     #[test]
     fn a137_one_method_and_one_id() {
         let basic = &*header("api:s");
