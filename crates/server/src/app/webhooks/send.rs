@@ -21,6 +21,16 @@ use crate::outbound::Outbound;
 /// Messages under way to one webhook.
 const AT_ONCE: usize = 8;
 
+/// Whether it is written down what became of some messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settled {
+    Written,
+    /// It is, and the receiver said that it is gone.
+    Gone,
+    /// They will be sent again.
+    Failed,
+}
+
 impl App {
     /// Keeps one webhook told, while this node holds the lease.
     pub(super) async fn serve_webhook(&self, name: &str, webhook: &Webhook) {
@@ -56,8 +66,10 @@ impl App {
                     for (delivery, _) in &done {
                         ids.remove(&delivery.id);
                     }
-                    if !self.settle(name, done).await {
-                        sleep(TICK).await;
+                    match self.settle(name, done).await {
+                        Settled::Written => {}
+                        Settled::Gone => next = Next::Nothing,
+                        Settled::Failed => sleep(TICK).await,
                     }
                 }
                 () = sleep(TICK), if next != Next::ReadOn || !held => {}
@@ -88,8 +100,8 @@ impl App {
         (delivery, answer)
     }
 
-    /// Writes down what became of these. False where that was not possible: they will be sent again.
-    async fn settle(&self, name: &str, done: Vec<(Delivery, Answer)>) -> bool {
+    /// Writes down what became of these.
+    async fn settle(&self, name: &str, done: Vec<(Delivery, Answer)>) -> Settled {
         let now = self.now();
         let mut changes = Vec::new();
         let mut gone = false;
@@ -128,10 +140,11 @@ impl App {
             }
         }
         match self.apply(changes, vec![self.webhooks.lease.expect()]).await {
-            Ok(_) => true,
+            Ok(_) if gone => Settled::Gone,
+            Ok(_) => Settled::Written,
             Err(error) => {
                 tracing::warn!(webhook = name, %error, "what became of messages for a webhook cannot be written down");
-                false
+                Settled::Failed
             }
         }
     }
