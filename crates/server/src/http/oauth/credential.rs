@@ -104,7 +104,6 @@ mod tests {
         }
         let parameters = Parameters::parse(form.as_bytes()).unwrap();
         let shown = credential(&headers, &parameters).map_err(|refused| refused.code().as_str())?;
-        assert!(shown.secret.as_ref().is_none_or(|secret| !format!("{shown:?}").contains(secret.as_str())));
         Ok((shown.id, shown.secret.map(|secret| secret.to_string())))
     }
 
@@ -124,6 +123,13 @@ mod tests {
             ask(&[&header("api:x").replace("Basic", "bASIC")], ""),
             Ok(("api".into(), Some("x".into())))
         );
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let shown = Shown { id: "api".into(), secret: Some(Zeroizing::new("s3cret".into())) };
+        let debugged = format!("{shown:?}");
+        assert!(debugged.contains("api") && !debugged.contains("s3cret"), "{debugged}");
     }
 
     #[test]
