@@ -1,7 +1,7 @@
 -- `http-request lua.jotgate`: asks Jotgate whether a request may pass, and as whom. Refuses whatever is not a clear yes.
 
 local VERIFY = "http://127.0.0.1:8080/auth/verify?redirect=1"
-local LIMIT = 2000 -- milliseconds
+local LIMIT = 500 -- milliseconds; HAProxy tries four times
 
 -- What Jotgate needs to know of the request; the body is never sent.
 local ASKED = {
