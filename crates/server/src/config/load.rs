@@ -476,7 +476,10 @@ const NAMED: [&str; 4] = ["roles", "providers", "rules", "webhooks"];
 
 fn is_section(name: &str) -> bool {
     KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
-        || name.split_once('.').is_some_and(|(section, rest)| NAMED.contains(&section) && !rest.is_empty())
+        // A rule without a key would be for no host: more likely a slip.
+        || name.split_once('.').is_some_and(|(section, rest)| {
+            section != "rules" && NAMED.contains(&section) && !rest.is_empty()
+        })
 }
 
 /// What to say of a name that is none of ours, with the nearest that is.

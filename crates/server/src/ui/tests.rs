@@ -81,7 +81,8 @@ fn every_link_of_a_nested_server_is_below_its_path() {
             .map(|link| link.split('"').next().unwrap_or_default())
             .collect();
         assert!(links.len() >= 3, "{name}: {links:?}");
-        for link in links {
+        // On an application's site what is ours is there, wherever the server itself is.
+        for link in links.into_iter().filter(|link| !link.starts_with("/_jotgate/")) {
             assert!(link.starts_with("/id/"), "{name}: {link}: write {{{{ \"{link}\"|own }}}}");
         }
     }
