@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use e2e::{Client, Response, Server, browser};
 use serde_json::{Value, json};
@@ -31,6 +31,8 @@ fn modules(test: &str) -> Option<PathBuf> {
 struct Provider {
     child: Child,
     issuer: String,
+    /// Open as long as it runs: it goes on writing there.
+    _stdout: BufReader<ChildStdout>,
 }
 
 impl Provider {
@@ -46,9 +48,10 @@ impl Provider {
             .spawn()
             .expect("node runs");
         let mut issuer = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut issuer).expect("a line");
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut issuer).expect("a line");
         assert!(issuer.starts_with("http://"), "the provider did not start: {issuer:?}");
-        Self { child, issuer: issuer.trim_end().to_owned() }
+        Self { child, issuer: issuer.trim_end().to_owned(), _stdout: stdout }
     }
 
     /// A person signs in there, where a browser was sent; where the browser is sent then.
@@ -238,6 +241,7 @@ fn a_way_to_sign_in_is_added_and_taken_away() {
     let Some(world) = World::start("a_way_to_sign_in_is_added_and_taken_away") else { return };
     let mut bob = world.server.client();
     let form = [("username", "bob"), ("password", "four unrelated words")];
+    bob.get("/register").send().expect(200);
     posted(&mut bob, "/register", &form).expect(303);
     let id = me(&mut bob)["id"].clone();
     let page = posted(&mut bob, "/account/identities", &[("provider", "second")]).is(200);

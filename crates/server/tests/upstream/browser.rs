@@ -21,6 +21,8 @@ impl<'s> Browser<'s> {
     /// One that is signed in with a password.
     pub(crate) async fn registered(site: &'s Site, username: &str) -> Self {
         let mut browser = Self::new(site);
+        // The page gives out the cookie that its form needs.
+        browser.get("/register").await;
         let answer = browser.post("/register", &[("username", username), ("password", PASSWORD)]).await;
         assert_eq!(answer.status, 303, "{}", answer.text());
         browser
