@@ -18,3 +18,4 @@ mod revocation;
 mod rotation;
 mod upstream;
 mod webhooks;
+mod sso;
