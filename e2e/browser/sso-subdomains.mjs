@@ -68,7 +68,12 @@ try {
 
     // Attack 79: a sibling's page, with all of the browser's cookies on its side.
     const statuses = [];
-    page.on('response', (response) => { if (response.url().startsWith(id)) statuses.push(`${response.request().method()} ${response.status()}`); });
+    const wire = await context.newCDPSession(page);
+    const asked = new Map();
+    // The page itself is not told: the answers are not for other origins.
+    wire.on('Network.requestWillBeSent', ({ requestId, request }) => { if (request.url.startsWith(id)) asked.set(requestId, request.method); });
+    wire.on('Network.responseReceivedExtraInfo', ({ requestId, statusCode }) => { if (asked.has(requestId)) statuses.push(`${asked.get(requestId)} ${statusCode}`); });
+    await wire.send('Network.enable');
     await page.evaluate(async ({ id, change }) => {
       const post = (path, body, type) => fetch(id + path, { method: 'POST', mode: 'no-cors', credentials: 'include', headers: { 'content-type': type }, body }).catch(() => {});
       await post('/auth/password/change', change, 'text/plain');
@@ -80,6 +85,7 @@ try {
       await fetch(`${id}/auth/me`, { credentials: 'include' }).catch(() => {});
     }, { id, change });
     check(statuses.filter((status) => status === 'POST 403').length === 5, `refused: ${statuses}`);
+    await wire.detach();
     await page.goto(`${id}/account`);
     await page.getByRole('heading', { level: 1, name: 'ada' }).waitFor();
 

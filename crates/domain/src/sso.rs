@@ -138,6 +138,12 @@ impl Flow {
         Self { pairs: self.pairs.saturating_add(2), nonce: None }
     }
 
+    /// Once more from the beginning, after a ticket for a number that another window replaced.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { pairs: self.pairs.saturating_add(2), ..self.clone() }
+    }
+
     /// After [`Start::Back`]: the application's page to here, and to the page. Other windows may be on their way.
     #[must_use]
     pub fn back(&self) -> Self {

@@ -18,6 +18,27 @@ const SERVERS: &str = r#"
     listen 127.0.0.1:PORT ssl;
     server_name id.example.test;
     location / { proxy_pass JOTGATE; }
+    # An application on our own host: the proxy asks, and hands the renewed cookie on to the browser.
+    location /app/ {
+      auth_request /_verify;
+      auth_request_set $username $upstream_http_x_auth_username;
+      auth_request_set $renewed $upstream_http_set_cookie;
+      auth_request_set $login $upstream_http_x_login_location;
+      error_page 401 = @login;
+      add_header Set-Cookie $renewed;
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Auth-Username $username;
+      proxy_pass APPLICATION;
+    }
+    location @login {
+      if ($login) { return 302 $login; }
+      return 401;
+    }
+    location = /_verify {
+      internal;
+      proxy_pass JOTGATE/auth/verify?renew=1;
+      VERIFY
+    }
   }
   server {
     listen 127.0.0.1:PORT ssl;
@@ -29,8 +50,37 @@ const SERVERS: &str = r#"
     server_name shop.other.test bank.third.test;
     location / { proxy_pass APPLICATION; }
     location /_jotgate/ { proxy_pass JOTGATE; }
+    # One that does not verify: the proxy asks, and sends pages to where a sign-in begins.
+    location /guarded/ {
+      auth_request /_verify;
+      auth_request_set $username $upstream_http_x_auth_username;
+      auth_request_set $login $upstream_http_x_login_location;
+      error_page 401 = @login;
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Auth-Username $username;
+      proxy_pass APPLICATION;
+    }
+    location @login {
+      if ($login) { return 302 $login; }
+      return 401;
+    }
+    location = /_verify {
+      internal;
+      proxy_pass JOTGATE/auth/verify;
+      VERIFY
+    }
   }
 "#;
+
+/// What the proxy says of a request that it asks about.
+const VERIFY: &str = "proxy_pass_request_body off;
+      proxy_set_header Content-Length \"\";
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_set_header X-Forwarded-Host \"\";
+      proxy_set_header X-Forwarded-Proto \"\";
+      proxy_set_header X-Original-Method $request_method;
+      proxy_set_header X-Original-URL $scheme://$http_host$request_uri;";
 
 #[test]
 fn a75_a79_a85_a91_one_sign_in_for_all_subdomains_and_nothing_more() {
@@ -40,6 +90,11 @@ fn a75_a79_a85_a91_one_sign_in_for_all_subdomains_and_nothing_more() {
 #[test]
 fn a71_a146_a152_one_sign_in_for_several_root_domains_by_a_ticket() {
     run("sso-roots.mjs", &[]);
+}
+
+#[test]
+fn a_page_open_all_day_is_never_signed_out_and_loses_nothing() {
+    run("renewal.mjs", &[("JOTGATE_TOKEN_ACCESS_TTL", "3s")]);
 }
 
 fn run(script: &str, environment: &[(&str, &str)]) {
@@ -59,7 +114,12 @@ fn run(script: &str, environment: &[(&str, &str)]) {
     let added = server.command_with_input(["user", "add", "ada", "--password-stdin"], PASSWORD);
     assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     let application_url = format!("http://127.0.0.1:{application}");
-    proxy.start(&SERVERS.replace("JOTGATE", server.url()).replace("APPLICATION", &application_url));
+    proxy.start(
+        &SERVERS
+            .replace("VERIFY", VERIFY)
+            .replace("JOTGATE", server.url())
+            .replace("APPLICATION", &application_url),
+    );
     browser::run(
         script,
         &server,
@@ -68,6 +128,7 @@ fn run(script: &str, environment: &[(&str, &str)]) {
             ("APPLICATION_PORT", &application),
             ("CERTIFICATE", proxy.certificate().to_str().unwrap()),
             ("PASSWORD", PASSWORD),
+            ("ACCESS_TTL", "3"),
         ],
     );
 }

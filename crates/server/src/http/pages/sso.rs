@@ -117,6 +117,14 @@ pub(super) async fn finish(
         }
         // Another window was quicker, or this is the back button: there is nothing left to do here.
         Err(RedeemError::Refused(_)) if at.is_signed_in(&sent) => Ok(see_other(&at.return_to, Vec::new())),
+        // Two windows began before either had the cookie, and the other one's number is in it now. Whoever followed a
+        // stranger's address begins for themselves.
+        Err(RedeemError::Refused(Refused::OtherBrowser))
+            if flow.nonce.is_some() && sso::start(&flow, false) == Start::Ask =>
+        {
+            let start = with_query(START, &[(RETURN_TO, &at.return_to)]);
+            Ok(see_other(&start, vec![at.flow(&flow.again())?]))
+        }
         Err(RedeemError::Refused(why)) => {
             Ok(at.page(refused(why, sent.flow.is_some(), at.application), Some("Start again"), Vec::new())?)
         }
