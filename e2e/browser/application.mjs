@@ -29,10 +29,11 @@ export const world = {
 /** What the applications have heard of the feed. */
 class Feed {
   #revoked = new Set();
+  #end = new AbortController();
 
   /** Resolves when the whole live set is known; goes on in the background. */
   async follow() {
-    const response = await fetch(`${inside}/auth/revocations`, { headers: { accept: 'text/event-stream' } });
+    const response = await fetch(`${inside}/auth/revocations`, { headers: { accept: 'text/event-stream' }, signal: this.#end.signal });
     await new Promise((alive) => {
       (async () => {
         let text = '';
@@ -52,6 +53,10 @@ class Feed {
       this.#revoked.add(`${uri}#${idx}`);
     }
     if (field('event') === 'alive') alive();
+  }
+
+  close() {
+    this.#end.abort();
   }
 
   refuses({ status_list: { uri, idx } }) {
@@ -76,6 +81,7 @@ export class Applications {
   }
 
   close() {
+    this.#feed.close();
     this.#server.closeAllConnections();
     this.#server.close();
   }

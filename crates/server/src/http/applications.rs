@@ -67,7 +67,7 @@ impl Applications {
 
     /// The one that this address is of.
     pub(crate) fn of_url(&self, url: &str) -> Option<&Application> {
-        self.0.iter().find(|application| {
+        self.all.iter().find(|application| {
             let rest = url.strip_prefix(application.origin.to_string().as_str());
             rest.is_some_and(|rest| rest.starts_with('/'))
         })

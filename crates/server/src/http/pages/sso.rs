@@ -197,7 +197,7 @@ impl<'s> Away<'s> {
     }
 
     fn flow(&self, flow: &Flow) -> Result<HeaderValue, ApiError> {
-        let (value, age) = flow.cookie();
+        let (value, age) = flow.cookie(self.server.app().config.policy.access_ttl);
         Ok(self.application.cookies.helper(Helper::Flow, &value, age.as_secs())?)
     }
 
