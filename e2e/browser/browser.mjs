@@ -1,8 +1,9 @@
 // Opens a real Chromium for a test script, and fails the script for whatever a person would not see but a page must
 // not do: errors on the console, broken policies (CSP), requests to other hosts, answers of the 5xx kind.
 
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const require = createRequire(join(setting('JOTGATE_E2E_MODULES'), 'script.js'));
@@ -22,18 +23,24 @@ const SWITCHES = [
  * options.context    what Playwright's newContext takes: `javaScriptEnabled`, `colorScheme`, `viewport`…
  * options.hosts      names that lead to this machine besides localhost, such as `*.example.test`
  * options.switches   further switches of Chromium
+ * options.profile    preferences of the browser's profile, such as what a person set for cookies
  * options.expected   patterns of complaints that this test causes on purpose
  */
-export async function browse(test, { context: settings = {}, hosts = [], switches = [], expected = [] } = {}) {
+export async function browse(test, { context: settings = {}, hosts = [], switches = [], profile, expected = [] } = {}) {
   // Every other name leads nowhere: nothing of a test leaves this machine.
   const rules = [...hosts.map((host) => `MAP ${host} 127.0.0.1`), 'MAP * ~NOTFOUND', 'EXCLUDE localhost', 'EXCLUDE 127.0.0.1'];
-  const browser = await chromium.launch({
+  const launch = {
     executablePath: setting('JOTGATE_E2E_CHROMIUM'),
     args: [...SWITCHES, `--host-resolver-rules=${rules.join(',')}`, ...switches],
-  });
+  };
+  const view = { viewport: { width: 1280, height: 800 }, ...settings };
+  const folder = profile && withProfile(profile);
+  const opened = folder
+    ? await chromium.launchPersistentContext(folder, { ...launch, ...view })
+    : await chromium.launch(launch);
   const complaints = [];
   try {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...settings });
+    const context = folder ? opened : await opened.newContext(view);
     context.setDefaultTimeout(10_000);
     watch(context, complaints);
     const page = await context.newPage();
@@ -47,10 +54,18 @@ export async function browse(test, { context: settings = {}, hosts = [], switche
       },
     });
   } finally {
-    await browser.close();
+    await opened.close();
+    if (folder) rmSync(folder, { recursive: true, force: true });
   }
   const unexpected = complaints.filter((complaint) => !expected.some((pattern) => pattern.test(complaint)));
   if (unexpected.length > 0) throw new Error(`the pages did what they must not:\n  ${unexpected.join('\n  ')}`);
+}
+
+function withProfile(profile) {
+  const folder = mkdtempSync(join(tmpdir(), 'jotgate-e2e-profile-'));
+  mkdirSync(join(folder, 'Default'));
+  writeFileSync(join(folder, 'Default', 'Preferences'), JSON.stringify({ profile }));
+  return folder;
 }
 
 /**

@@ -1,6 +1,6 @@
 //! Runs a script of `browser/` in Node.js; the script drives Chromium against a server.
 
-use crate::program::root;
+use crate::program::{on_path, root};
 use crate::server::Server;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::Read;
@@ -33,6 +33,7 @@ pub fn run_alone(script: &str, environment: &[(&str, &str)]) {
         .arg(root().join("e2e/browser").join(script))
         .env("JOTGATE_E2E_CHROMIUM", tools.chromium)
         .env("JOTGATE_E2E_MODULES", tools.modules)
+        .env("JOTGATE_E2E_JOSE", root().join("target/e2e/jose"))
         .env("JOTGATE_E2E_SHOTS", root().join("target/e2e/shots"))
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
@@ -93,9 +94,4 @@ fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
         let _ = from.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     })
-}
-
-fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }

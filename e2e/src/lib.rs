@@ -29,11 +29,13 @@ mod canary;
 pub mod documents;
 mod http;
 mod program;
+mod proxy;
 mod server;
 mod tls;
 
 pub use http::{Client, Cookie, Lost, Request, Response, Wire};
 pub use program::{jotgate, root};
+pub use proxy::{Proxy, free_port};
 pub use server::{Options, Server};
 pub use tls::{Trust, certificate};
 

@@ -54,3 +54,21 @@ pub(crate) fn in_folder(mut command: Command, folder: &Path) -> Command {
     command.current_dir(folder).env("NO_COLOR", "1");
     command
 }
+
+/// Where a program is.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Whether somebody listens on this port of 127.0.0.1 within ten seconds.
+pub(crate) fn wait_for_port(port: u16) -> bool {
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < std::time::Duration::from_secs(10) {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    false
+}

@@ -9,9 +9,11 @@
 
 use std::time::Duration;
 
+use crate::config::Policy;
 use crate::session::{RefreshState, Session};
 use crate::status::REVOKED_MARGIN;
-use crate::store::Revoked;
+use crate::store::{Change, Expect, Revoked};
+use crate::token::access_until;
 use crate::{Timestamp, User};
 
 /// The longest `refresh.grace`. A repeat inside it writes nothing, so its access token may expire by as much later
@@ -115,6 +117,29 @@ pub struct Granted {
     pub generation: u32,
 }
 
+/// How long a session is renewed by its access cookie alone before its refresh token has to rotate: a copy of that
+/// token is found out by rotation only.
+pub const RENEW_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Whether an access token may be made for this session without moving the counter, so that requests which come all at
+/// once need not agree on a successor. `presented` is the generation of the token that came along. `must`: where this
+/// is refused something is lost, such as what a person typed, so that age is no reason.
+#[must_use]
+pub fn may_renew(session: &Session, presented: u32, now: Timestamp, grace: Duration, must: bool) -> bool {
+    let is_young = now < session.last_used_at.plus(RENEW_FOR);
+    session.is_live(now)
+        && (is_young || must)
+        && decide(&session.refresh, presented, now, grace) != Decision::Reused
+}
+
+/// What that writes: the session's entry is remembered for as long as the token of `now` lives. It holds only if user
+/// and session still are as it was decided on.
+#[must_use]
+pub fn renew(session: &Session, user: &User, policy: &Policy, now: Timestamp) -> (Vec<Change>, Vec<Expect>) {
+    let extend = Change::ExtendTokens { session: session.id, access_until: access_until(policy, now) };
+    (vec![extend], vec![Expect::User(user.id, user.version), Expect::Session(session.id)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::Decision::{Repeat, Reused, Rotate, Sibling, WentBack};
@@ -200,6 +225,37 @@ mod tests {
         let state = row(4, 5, 5, Some(at(0)));
         assert_eq!(decide(&state, 5, at(0), Duration::ZERO), Rotate(row(5, 6, 6, Some(at(0)))));
         assert_eq!(decide(&state, 4, at(0), Duration::ZERO), Sibling(row(4, 5, 6, Some(at(0)))));
+    }
+
+    #[test]
+    fn an_access_token_is_renewed_for_a_day_by_a_token_that_is_not_spent() {
+        let used = Timestamp(1_800_000_000_000);
+        let session = Session {
+            refresh: row(4, 5, 7, Some(used)),
+            last_used_at: used,
+            idle_until: used.plus(RENEW_FOR * 14),
+            ..crate::sample::session()
+        };
+        const DAY: i64 = 24 * 60 * 60 * 1000;
+        for (presented, millis, must, expected) in [
+            (7, 0, false, true),
+            (7, DAY - 1, false, true),
+            // Rotation is due, unless something would be lost by it.
+            (7, DAY, false, false),
+            (7, DAY, true, true),
+            (7, 14 * DAY, true, false),
+            // The last one used: its answer may have been lost.
+            (4, 20_000, false, true),
+            (3, 0, false, false),
+            (3, 0, true, false),
+        ] {
+            let now = Timestamp(used.0 + millis);
+            assert_eq!(
+                may_renew(&session, presented, now, GRACE, must),
+                expected,
+                "{presented} {millis} {must}"
+            );
+        }
     }
 
     #[test]

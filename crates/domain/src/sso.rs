@@ -119,16 +119,17 @@ impl Flow {
         Self { pairs, nonce: decode(nonce).map(Nonce) }
     }
 
-    /// The cookie's value, and how long it is kept.
+    /// The cookie's value, and how long it is kept: between two ways no longer than an access token (`access_ttl`),
+    /// after which it is no circle to come for another.
     #[must_use]
-    pub fn cookie(&self) -> (Zeroizing<String>, Duration) {
+    pub fn cookie(&self, access_ttl: Duration) -> (Zeroizing<String>, Duration) {
         let mut value = Zeroizing::new(format!("{}.", self.pairs));
         match &self.nonce {
             Some(Nonce(nonce)) => {
                 URL_SAFE_NO_PAD.encode_string(nonce.as_slice(), &mut value);
                 (value, FLOW_TTL)
             }
-            None => (value, CIRCLE),
+            None => (value, CIRCLE.min(access_ttl)),
         }
     }
 
@@ -136,6 +137,12 @@ impl Flow {
     #[must_use]
     pub fn around(&self) -> Self {
         Self { pairs: self.pairs.saturating_add(2), nonce: None }
+    }
+
+    /// Once more from the beginning, after a ticket for a number that another window replaced.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { pairs: self.pairs.saturating_add(2), ..self.clone() }
     }
 
     /// After [`Start::Back`]: the application's page to here, and to the page. Other windows may be on their way.
@@ -366,12 +373,13 @@ mod tests {
     #[test]
     fn the_flow_cookie_reads_back() {
         let flow = Flow { pairs: 2, nonce: Some(nonce(9)) };
-        let (value, age) = flow.cookie();
+        let (value, age) = flow.cookie(FLOW_TTL);
         assert_eq!(age, FLOW_TTL);
         let read = Flow::parse(Some(&value));
         assert_eq!((read.pairs, read.nonce.unwrap().binding()), (2, nonce(9).binding()));
-        let (value, age) = flow.around().cookie();
+        let (value, age) = flow.around().cookie(FLOW_TTL);
         assert_eq!((value.as_str(), age), ("4.", CIRCLE));
+        assert_eq!(flow.around().cookie(Duration::from_secs(3)).1, Duration::from_secs(3));
         assert_eq!((flow.back().pairs, flow.back().nonce.is_some()), (3, true));
         assert!(Flow::parse(Some(&value)).nonce.is_none());
         for strange in [None, Some(""), Some("x"), Some("-1."), Some("999."), Some("1"), Some(".AAAA")] {

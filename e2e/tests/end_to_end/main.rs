@@ -16,5 +16,6 @@ mod pages;
 mod proxies;
 mod revocation;
 mod rotation;
+mod sso;
 mod upstream;
 mod webhooks;

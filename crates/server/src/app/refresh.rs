@@ -1,10 +1,12 @@
 //! Renewal with a rotating refresh token; the rule is [`jotgate_domain::refresh::decide`], inside the store.
 
-use jotgate_domain::refresh::{Decision, Granted, Outcome, Request, decide};
+use jotgate_domain::refresh::{self, Decision, Granted, Outcome, Request, decide};
 use jotgate_domain::session::FIRST_PARTY;
 use jotgate_domain::token::access_until;
+use jotgate_domain::{Session, StoreError};
 
-use super::{App, Delivery, Fault, Grant, SignedIn, Visitor};
+use super::grant::Signed;
+use super::{App, Delivery, Fault, Grant, SignedIn, TRIES, Visitor};
 use crate::hooks::Theft;
 
 /// Why a refresh was refused.
@@ -85,6 +87,41 @@ impl App {
             }
             Outcome::Invalid => Err(RefreshError::Invalid),
         }
+    }
+
+    /// An access token for the session of this refresh token, whose counter stays: for a proxy that asks about many
+    /// requests at once and can hand on one cookie. None where it would not be granted, or rotation is due and
+    /// nothing is lost by it (`must`).
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn renew(&self, token: &str, must: bool) -> Result<Option<Signed>, Fault> {
+        let Ok(presented) = self.refresh_keys.parse(token) else { return Ok(None) };
+        let policy = &self.config.policy;
+        for _ in 0..TRIES {
+            let now = self.now();
+            let Some((session, user)) = self.store.session_by_handle(presented.handle_hash, now).await?
+            else {
+                return Ok(None);
+            };
+            let may = refresh::may_renew(&session, presented.generation, now, policy.grace, must);
+            if !may || !user.is_active() || session.client_id != FIRST_PARTY {
+                return Ok(None);
+            }
+            let (changes, expect) = refresh::renew(&session, &user, policy, now);
+            let subject = self.subject(user, session.id).await?;
+            match self.apply(changes, expect).await {
+                Ok(applied) => {
+                    let status = applied.status.first().copied().or(session.status);
+                    return self
+                        .sign(&Session { status, ..session }, &subject, Delivery::Cookie, now)
+                        .map(Some);
+                }
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Conflict.into())
     }
 
     /// Who may act by this refresh token: it is one that [`App::refresh`] would accept. The counter stays.

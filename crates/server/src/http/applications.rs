@@ -65,6 +65,14 @@ impl Applications {
         self.all.iter().find(|application| application.origin.to_string() == origin)
     }
 
+    /// The one that this address is of.
+    pub(crate) fn of_url(&self, url: &str) -> Option<&Application> {
+        self.all.iter().find(|application| {
+            let rest = url.strip_prefix(application.origin.to_string().as_str());
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        })
+    }
+
     /// The one whose site the request was sent to: by its Host, or where the connection is a trusted proxy's, by
     /// what that says of the request it got. A scheme is compared where one is said.
     pub(crate) fn asked(&self, client: Client, uri: &Uri, headers: &HeaderMap) -> Option<&Application> {

@@ -11,17 +11,19 @@ mod page;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, VARY, WWW_AUTHENTICATE};
+use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE, VARY, WWW_AUTHENTICATE};
 use http::{Method, StatusCode, Uri};
 use jotgate_domain::access::{Asked, Decision, Requirement};
 use url::form_urlencoded;
 
 use self::original::Original;
 use super::Arrival;
+use super::applications::Application;
 use super::auth::Claims;
 use super::bearer::{Credential, credential};
 use super::error::{ApiError, Code};
 use super::pages::return_to::{ReturnTo, Rules};
+use super::pages::sso;
 use crate::server::Server;
 
 /// The identity headers: all always there, empty if unset, so that none of the client's own passes through.
@@ -48,6 +50,23 @@ struct Question<'r> {
     needs: Requirement,
     /// Whether a page is answered with the redirect itself.
     redirects: bool,
+    /// Whether the session cookie, where it comes along, renews an access cookie that has run out.
+    renews: bool,
+}
+
+impl Question<'_> {
+    /// Whether a page is to be shown that can be asked for once more: what was posted would be lost on the way to the
+    /// login page.
+    fn is_page(&self) -> bool {
+        let is_read = |original: &Original| matches!(original.method.as_str(), "GET" | "HEAD");
+        page::is_asked_for(self.headers) && self.original.as_ref().is_none_or(is_read)
+    }
+
+    /// The application on another root domain that was asked.
+    fn application<'s>(&self, server: &'s Server) -> Option<&'s Application> {
+        let original = self.original.as_ref()?;
+        server.site().applications.of_url(&original.url())
+    }
 }
 
 /// `/auth/verify`: the original request is in headers.
@@ -60,17 +79,18 @@ pub(super) async fn any(
     let original = if arrival.client.through_proxy { Original::of_headers(&headers) } else { Ok(None) };
     let original = original.map_err(unknown_request)?;
     let mut needs = required(&server, original.as_ref())?;
-    let mut redirects = false;
+    let (mut redirects, mut renews) = (false, false);
     for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
         match name.as_ref() {
             "role" => needs.roles.push(value.into_owned()),
             "scope" => needs.scopes.push(value.into_owned()),
             "redirect" => redirects = value == "1",
+            "renew" => renews = value == "1",
             _ => {}
         }
     }
     needs.signed_in |= !needs.roles.is_empty() || !needs.scopes.is_empty();
-    answer(&server, &uri, Question { headers: &headers, original, needs, redirects })
+    answer(&server, &uri, Question { headers: &headers, original, needs, redirects, renews }).await
 }
 
 /// `/auth/verify/envoy/…`: the original request itself, with this in front of its path. Its query is its own: it
@@ -87,7 +107,8 @@ pub(super) async fn envoy(
     let original = original.map_err(unknown_request)?;
     let needs = required(&server, original.as_ref())?;
     let here = Uri::from_static("/auth/verify");
-    answer(&server, &here, Question { headers: &headers, original, needs, redirects: true })
+    answer(&server, &here, Question { headers: &headers, original, needs, redirects: true, renews: false })
+        .await
 }
 
 fn unknown_request(why: &'static str) -> ApiError {
@@ -105,15 +126,27 @@ fn required(server: &Server, original: Option<&Original>) -> Result<Requirement,
     rules.requirement(&asked).map_err(|refused| ApiError::new(Code::Forbidden).log(refused))
 }
 
-fn answer(server: &Server, uri: &Uri, question: Question<'_>) -> Result<Response, ApiError> {
-    let claims = match shown(server, uri, question.headers) {
+async fn answer(server: &Server, uri: &Uri, question: Question<'_>) -> Result<Response, ApiError> {
+    let mut renewed = None;
+    let claims = match shown(server, uri, &question) {
         // Two credentials: nobody knows which one the application would take.
         Err(error) if error.code().status() != StatusCode::UNAUTHORIZED => return Err(error),
+        Err(error) if question.renews => match renew(server, uri, &question).await? {
+            Some((claims, cookie)) => {
+                renewed = Some(cookie);
+                Ok(claims)
+            }
+            None => Err(error),
+        },
         claims => claims,
     };
     let now = u64::try_from(server.app().now().secs()).unwrap_or(0);
     match (question.needs.decide(claims.as_ref().ok(), now), claims) {
-        (Decision::Allow, claims) => identity(claims.ok().as_ref()),
+        (Decision::Allow, claims) => {
+            let mut response = identity(claims.ok().as_ref())?;
+            response.headers_mut().extend(renewed.map(|cookie| (SET_COOKIE, cookie)));
+            Ok(response)
+        }
         (Decision::Forbid, _) => Err(ApiError::new(Code::Forbidden).log("a role or a scope is missing")),
         (Decision::SignIn, Err(why)) => Ok(to_login(server, &question, why, None)),
         // Nobody is told to sign in whose token is good.
@@ -125,8 +158,11 @@ fn answer(server: &Server, uri: &Uri, question: Question<'_>) -> Result<Response
 }
 
 /// The claims of the token that the original request shows.
-fn shown(server: &Server, uri: &Uri, headers: &HeaderMap) -> Result<Claims, ApiError> {
-    match credential(headers, uri, &server.site().cookies)? {
+fn shown(server: &Server, uri: &Uri, question: &Question<'_>) -> Result<Claims, ApiError> {
+    let site = server.site();
+    // On another root domain the access cookie has the name that it has there.
+    let cookies = question.application(server).map_or(&site.cookies, |application| &application.cookies);
+    match credential(question.headers, uri, cookies)? {
         Credential::Bearer(token) | Credential::Cookie { access: Some(token), .. } => {
             Claims::verify(server, token)
         }
@@ -134,11 +170,36 @@ fn shown(server: &Server, uri: &Uri, headers: &HeaderMap) -> Result<Claims, ApiE
     }
 }
 
+/// A new access token for whoever sent the session cookie, and its cookie: the one that any proxy can hand on. Browsers
+/// send the session cookie to our own host only, so this is for what is behind the same host. Nothing is cleared.
+///
+/// # Errors
+/// 503 where the database is away.
+async fn renew(
+    server: &Server,
+    uri: &Uri,
+    question: &Question<'_>,
+) -> Result<Option<(Claims, HeaderValue)>, ApiError> {
+    let cookies = &server.site().cookies;
+    if question.application(server).is_some() {
+        return Ok(None);
+    }
+    let Credential::Cookie { session: Some(token), .. } = credential(question.headers, uri, cookies)? else {
+        return Ok(None);
+    };
+    // A page that is read can go over the login page, where the session's token rotates.
+    let must = !question.is_page();
+    let Some(signed) = server.app().renew(token, must).await? else { return Ok(None) };
+    let claims = Claims::verify(server, &signed.access_token)?;
+    let cookie = cookies.access(&signed.access_token, signed.expires_in)?.into_iter().next();
+    Ok(cookie.map(|cookie| (claims, cookie)))
+}
+
 /// For whoever has to sign in, once more if `max_age` says so: a redirect for a page where the proxy passes it on,
 /// else 401, with the login page in `Location` for proxies that cannot pass a redirect on.
 fn to_login(server: &Server, question: &Question<'_>, why: ApiError, max_age: Option<u64>) -> Response {
     let location = login_page(server, question.original.as_ref(), max_age);
-    let is_page = page::is_asked_for(question.headers);
+    let is_page = question.is_page();
     let mut response = if is_page && question.redirects {
         let (mut redirect, _) = why.head();
         *redirect.status_mut() = StatusCode::FOUND;
@@ -167,6 +228,9 @@ fn to_login(server: &Server, question: &Question<'_>, why: ApiError, max_age: Op
 
 /// The login page that leads back to the original URL, if that is a place to go back to.
 fn login_page(server: &Server, original: Option<&Original>, max_age: Option<u64>) -> String {
+    if let Some(beginning) = original.and_then(|asked| sso::beginning(server, &asked.url(), max_age)) {
+        return beginning;
+    }
     let mut query = form_urlencoded::Serializer::new(String::new());
     if let Some(back) = original.and_then(|original| ReturnTo::parse(&original.url(), Rules::of(server))) {
         // An address of ours is a path alone.

@@ -265,11 +265,14 @@ async fn a85_too_many_cookies_are_refused_with_a_way_out() {
         .send()
         .await;
     assert_eq!(cleared.status, 303);
-    for n in 0..180 {
+    // All by one header, some by name for browsers that do not know it: no more than a proxy passes on.
+    assert_eq!(cleared.header("clear-site-data"), Some("\"cookies\""));
+    for n in 0..10 {
         assert!(
             cleared.cookies().iter().any(|c| c.starts_with(&format!("c{n}=;")) && c.contains("Max-Age=0"))
         );
     }
+    assert!(cleared.cookies().iter().map(String::len).sum::<usize>() < 3_000);
 }
 
 #[tokio::test]

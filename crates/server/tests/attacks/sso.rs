@@ -231,15 +231,25 @@ async fn a71_a76_a_ticket_is_worth_nothing_in_another_browser() {
     victim.sign_in(&site, "ada").await;
     let finish = victim.ticket(&site, SHOP).await;
     let bait = mallory.ticket(&site, SHOP).await;
-    let refused_page = victim.get(&site, &bait).await;
-    refused(&refused_page, 400, "invalid_ticket");
-    assert!(refused_page.text().contains("another browser"), "{}", refused_page.text());
+    let begins_anew = victim.get(&site, &bait).await;
+    assert_eq!(leads_to(&begins_anew), "/_jotgate/start?return_to=%2Fpage%3Fa%3Db");
+    assert!(victim.cookie("shop.other.test", "__Host-jwt").is_none());
+    // However often; in the end it is said why.
+    let mut page = begins_anew;
+    while page.status == 303 {
+        let bait = mallory.ticket(&site, SHOP).await;
+        page = victim.get(&site, &bait).await;
+    }
+    refused(&page, 400, "invalid_ticket");
+    assert!(page.text().contains("another browser"), "{}", page.text());
     // And mallory, who saw the victim's address before they got there, is not signed in as the victim.
-    refused(&mallory.get(&site, &finish).await, 400, "invalid_ticket");
+    assert!(leads_to(&mallory.get(&site, &finish).await).starts_with("/_jotgate/start"));
+    assert!(mallory.cookie("shop.other.test", "__Host-jwt").is_none());
     // It is used up for everybody then, and the trail says so; the victim begins again without a question.
     refused(&victim.get(&site, &finish).await, 400, "invalid_ticket");
-    assert_eq!(audited(&site, Action::SsoRefused).await, 3);
+    assert_eq!(audited(&site, Action::SsoRefused).await, 7);
     assert_eq!(audited(&site, Action::SsoSignedIn).await, 0);
+    victim.0.retain(|(host, _), _| host == "login.example.com");
     let finish = victim.ticket(&site, SHOP).await;
     assert_eq!(leads_to(&victim.get(&site, &finish).await), "/page?a=b");
     assert_eq!(claims(victim.cookie("shop.other.test", "__Host-jwt").unwrap())["preferred_username"], "ada");
@@ -387,6 +397,16 @@ async fn several_windows_begin_at_once() {
     let site = site().await;
     let mut browser = Browser::default();
     browser.sign_in(&site, "ada").await;
+    // Before any of them has the cookie: each draws a number, and one of these stays.
+    let mut alone = browser.clone();
+    let first = alone.ticket(&site, SHOP).await;
+    let second = browser.ticket(&site, SHOP).await;
+    let again = leads_to(&browser.get(&site, &first).await);
+    assert!(again.starts_with("/_jotgate/start"), "{again}");
+    assert_eq!(leads_to(&browser.get(&site, &second).await), "/page?a=b");
+    assert_eq!(leads_to(&browser.get(&site, &format!("{SHOP}{again}")).await), "/page?a=b");
+    browser.0.retain(|(host, _), _| host == "login.example.com");
+    // And after the first of them has it.
     let mut addresses = Vec::new();
     for _ in 0..5 {
         addresses.push(browser.ticket(&site, SHOP).await);
@@ -495,4 +515,152 @@ async fn signing_out_leads_back_to_an_application() {
     browser.sign_in(&site, "ada").await;
     let page = browser.get(&site, &format!("{OWN}/logout?return_to={SHOP}/bye")).await;
     assert!(page.text().contains(&format!("value=\"{SHOP}/bye\"")), "{}", page.text());
+}
+
+/// A proxy that we trust, about one request.
+async fn verify(site: &Site, query: &str, method: &str, url: &str, cookies: &str) -> Answer {
+    let ask = site.get(&format!("/auth/verify{query}")).sent_from("10.0.0.1");
+    let ask = ask.header("x-original-method", method).header("x-original-url", url);
+    let ask = ask.header("accept", "text/html").header("host", "login.example.com");
+    if cookies.is_empty() { ask.send().await } else { ask.header("cookie", cookies).send().await }
+}
+
+async fn behind_a_proxy() -> Site {
+    let proxied = |config: &mut jotgate::config::Config| {
+        config.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        config.cookie.domain = Some("example.com".to_owned());
+        config.applications = vec![Origin::parse(SHOP).unwrap()];
+    };
+    let site = Site::with(https_origin(), proxied).await;
+    assert_eq!(site.register("ada").await.status, 201);
+    site
+}
+
+#[tokio::test]
+async fn a164_a_page_of_another_root_domain_begins_on_its_own_host() {
+    let site = behind_a_proxy().await;
+    let asked = verify(&site, "?redirect=1", "GET", &format!("{SHOP}/page?a=b"), "").await;
+    assert_eq!(asked.status, 302);
+    assert_eq!(asked.header("location"), Some(&*format!("{SHOP}/_jotgate/start?return_to=%2Fpage%3Fa%3Db")));
+    for odd in ["/_jotgate/start", "//evil.test", "/..//evil.test"] {
+        let asked = verify(&site, "?redirect=1", "GET", &format!("{SHOP}{odd}"), "").await;
+        assert_eq!(asked.header("location"), Some(&*format!("{SHOP}/_jotgate/start?return_to=%2F")), "{odd}");
+    }
+    // What is posted would be lost on the way.
+    for method in ["POST", "PUT", "DELETE"] {
+        let asked = verify(&site, "?redirect=1", method, &format!("{SHOP}/page"), "").await;
+        assert_eq!((asked.status, asked.header("x-login-location")), (401, None), "{method}");
+    }
+    // The cookie of that host is good there, and the one of our own domain is not its.
+    let mut browser = Browser::default();
+    browser.sign_in(&site, "ada").await;
+    let finish = browser.ticket(&site, SHOP).await;
+    leads_to(&browser.get(&site, &finish).await);
+    let cookies = browser.header("shop.other.test");
+    let let_in = verify(&site, "?redirect=1", "POST", &format!("{SHOP}/page"), &cookies).await;
+    assert_eq!((let_in.status, let_in.header("x-auth-username")), (200, Some("ada")));
+    let own = format!("__Host-jwt={}", browser.cookie("login.example.com", "__Secure-jwt").unwrap());
+    for (url, cookies, status) in [
+        (format!("{SHOP}/page"), browser.header("login.example.com"), 302),
+        ("https://app.example.com/page".to_owned(), own, 302),
+    ] {
+        assert_eq!(verify(&site, "?redirect=1", "GET", &url, &cookies).await.status, status, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a167_an_old_sign_in_is_renewed_by_the_way_over_our_own_host() {
+    let site = behind_a_proxy().await;
+    let mut browser = Browser::default();
+    browser.sign_in(&site, "ada").await;
+    site.clock.pass(Duration::from_secs(120));
+    let finish = browser.ticket(&site, SHOP).await;
+    leads_to(&browser.get(&site, &finish).await);
+    // Good, and too old for what is asked: no circle, but the login page once more.
+    let start = format!("{SHOP}/_jotgate/start?return_to=/money&max_age=60");
+    let sso = leads_to(&browser.get(&site, &start).await);
+    assert!(sso.ends_with("&max_age=60"), "{sso}");
+    let login = leads_to(&browser.get(&site, &sso).await);
+    assert!(login.starts_with("/login?return_to=%2Fsso%3F") && login.ends_with("&max_age=60"), "{login}");
+    assert!(!login.contains("max_age%3D"), "the way back does not ask again: {login}");
+    browser.sign_in(&site, "ada").await;
+    let back = login.split(['=', '&']).nth(1).unwrap();
+    let back: String =
+        url::form_urlencoded::parse(format!("a={back}").as_bytes()).next().unwrap().1.into_owned();
+    let finish = leads_to(&browser.get(&site, &format!("{OWN}{back}")).await);
+    assert_eq!(leads_to(&browser.get(&site, &finish).await), "/money");
+    assert_eq!(leads_to(&browser.get(&site, &start).await), "/money", "and is let in");
+}
+
+/// What many requests at once need: an access cookie each, whose session is as it was.
+#[tokio::test]
+async fn renewal_by_the_proxys_question_moves_nothing_and_clears_nothing() {
+    let site = behind_a_proxy().await;
+    let mut browser = Browser::default();
+    browser.sign_in(&site, "ada").await;
+    let both = browser.header("login.example.com");
+    let session =
+        format!("__Host-jwt_session={}", browser.cookie("login.example.com", "__Host-jwt_session").unwrap());
+    let own = "https://login.example.com/app/page";
+    // Nothing to renew while it is good; nothing renewed where nobody asked for it.
+    assert!(verify(&site, "?renew=1", "POST", own, &both).await.cookies().is_empty());
+    site.clock.pass(Duration::from_secs(601));
+    assert_eq!(verify(&site, "", "POST", own, &both).await.status, 401);
+    for cookies in [&both, &session] {
+        let asked: Vec<_> = (0..20).map(|_| verify(&site, "?renew=1", "POST", own, cookies)).collect();
+        for answer in futures_util::future::join_all(asked).await {
+            assert_eq!((answer.status, answer.header("x-auth-username")), (200, Some("ada")));
+            let [set] = &answer.cookies()[..] else { panic!("one cookie, which any proxy can hand on") };
+            assert!(
+                set.starts_with("__Secure-jwt=") && set.contains("; Domain=example.com; Max-Age=600;"),
+                "{set}"
+            );
+            let token = set.split(['=', ';']).nth(1).unwrap();
+            assert_eq!(site.me(token).await.status, 200);
+        }
+    }
+    // The session's own token is good for its refresh: nothing was spent by it.
+    let refresh = site.post("/auth/refresh", &json!({})).header("cookie", &session).header("origin", OWN);
+    assert_eq!(refresh.send().await.status, 200);
+    assert_eq!(audited(&site, Action::RefreshReused).await, 0);
+
+    // A sibling does not send the session cookie; another root domain has none; a header is not renewed.
+    let access = format!("__Secure-jwt={}", browser.cookie("login.example.com", "__Secure-jwt").unwrap());
+    for (url, cookies) in [(own, access.as_str()), ("https://shop.other.test/page", session.as_str())] {
+        let answer = verify(&site, "?renew=1", "POST", url, cookies).await;
+        assert_eq!((answer.status, answer.cookies().len()), (401, 0), "{url}");
+    }
+    let expired = browser.cookie("login.example.com", "__Secure-jwt").unwrap();
+    let ask =
+        site.get("/auth/verify?renew=1").sent_from("10.0.0.1").bearer(expired).header("cookie", &session);
+    assert_eq!(ask.send().await.code(), "expired");
+
+    // After a day a page goes over the login page, where the session's token rotates; what is posted does not.
+    site.clock.pass(Duration::from_secs(24 * 60 * 60));
+    assert_eq!(verify(&site, "?renew=1&redirect=1", "GET", own, &session).await.status, 302);
+    assert_eq!(verify(&site, "?renew=1&redirect=1", "POST", own, &session).await.status, 200);
+    // Signed out is signed out.
+    let out = site.post("/auth/logout", &json!({})).header("cookie", &session).header("origin", OWN);
+    assert_eq!(out.send().await.status, 204);
+    let answer = verify(&site, "?renew=1", "POST", own, &session).await;
+    assert_eq!((answer.status, answer.cookies().len()), (401, 0), "and no cookie is cleared");
+}
+
+/// A spent token, a copy of which was refreshed by somebody else, renews nothing.
+#[tokio::test]
+async fn a93_a_spent_session_cookie_renews_nothing() {
+    let site = behind_a_proxy().await;
+    let login = site.login("ada").await.tokens();
+    let mut token = login.refresh.clone();
+    for _ in 0..2 {
+        site.clock.pass(Duration::from_secs(60));
+        token = site.refresh(&token).await.tokens().refresh;
+    }
+    site.clock.pass(Duration::from_secs(700));
+    let own = "https://login.example.com/app/page";
+    let ask = |token: &str| format!("__Host-jwt_session={token}");
+    assert_eq!(verify(&site, "?renew=1", "POST", own, &ask(&login.refresh)).await.status, 401);
+    assert_eq!(verify(&site, "?renew=1", "POST", own, &ask(&token)).await.status, 200);
+    let access = format!("__Host-jwt_session={}", login.access);
+    assert_eq!(verify(&site, "?renew=1", "POST", own, &access).await.status, 401, "attack 91");
 }

@@ -47,7 +47,9 @@ pub(super) async fn find(
     match server.app().refresh(visitor, token, Delivery::Cookie).await {
         Ok(grant) => {
             let cookies = answer::cookies(server, &grant)?;
-            let may_go_back = server.app().now() >= used_at.plus(CIRCLE);
+            // Where tokens are shorter than that, whoever comes after one has run out is none.
+            let circle = CIRCLE.min(server.app().config.policy.access_ttl);
+            let may_go_back = server.app().now() >= used_at.plus(circle);
             let signed_in = SignedIn { session: grant.session, user: grant.user };
             Ok(Some(Here { signed_in, cookies, may_go_back }))
         }

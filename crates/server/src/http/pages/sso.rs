@@ -5,6 +5,7 @@
 //! way once more, without a question where the session lives.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
@@ -12,6 +13,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use http::HeaderMap;
 use http::header::HeaderValue;
+use jotgate_domain::Timestamp;
 use jotgate_domain::sso::{self, Flow, Nonce, Refused, Start};
 
 use super::here;
@@ -32,11 +34,23 @@ pub(super) const PATH: &str = "/sso";
 pub(super) const ORIGIN: &str = "origin";
 const BINDING: &str = "binding";
 const RETURN_TO: &str = "return_to";
+const MAX_AGE: &str = "max_age";
 const START: &str = "/_jotgate/start";
 const FINISH: &str = "/_jotgate/finish";
 
 /// Longest way back in an address, percent-encoded: beyond it an application's front page has to do.
 const LONGEST: usize = 2048;
+
+/// Where somebody begins to sign in who asked for `url`; none where that is no application's on another root domain.
+/// `max_age`: they have to prove who they are anew if they last did more seconds ago.
+pub(in crate::http) fn beginning(server: &Server, url: &str, max_age: Option<u64>) -> Option<String> {
+    let origin = server.site().applications.of_url(url)?.origin.to_string();
+    let path = on_application(url, &origin).unwrap_or_else(|| "/".to_owned());
+    let max_age = max_age.map(|seconds| seconds.to_string());
+    let mut query = vec![(RETURN_TO, path.as_str())];
+    query.extend(max_age.as_deref().map(|seconds| (MAX_AGE, seconds)));
+    Some(with_query(&format!("{origin}{START}"), &query))
+}
 
 /// `GET /_jotgate/start?return_to=…`, on an application's host: where it sends whoever it does not know.
 pub(super) async fn start(
@@ -47,7 +61,11 @@ pub(super) async fn start(
 ) -> Result<Response, PageError> {
     let (at, sent) = Away::new(&server, &arrival, &uri, &headers)?;
     let flow = Flow::parse(sent.flow);
-    let signed_in = at.is_signed_in(&sent);
+    let max_age = asked(&uri, MAX_AGE);
+    let signed_in = at.signed_in(&sent).is_some_and(|claims| {
+        let proven = claims.get().auth_time().and_then(|at| i64::try_from(at).ok()).unwrap_or_default();
+        !is_too_long_ago(Timestamp::from_secs(proven), &max_age, server.app().now())
+    });
     match sso::start(&flow, signed_in) {
         Start::Ask => {
             let nonce = match flow.nonce {
@@ -57,7 +75,8 @@ pub(super) async fn start(
             };
             let binding = sso::binding_text(&nonce.binding());
             let origin = at.application.origin.to_string();
-            let query = [(ORIGIN, origin.as_str()), (BINDING, &binding), (RETURN_TO, &at.return_to)];
+            let mut query = vec![(ORIGIN, origin.as_str()), (BINDING, &binding), (RETURN_TO, &at.return_to)];
+            query.extend(Some(max_age.as_str()).filter(|age| !age.is_empty()).map(|age| (MAX_AGE, age)));
             let to = with_query(&format!("{}{PATH}", server.app().issuer()), &query);
             Ok(see_other(&to, vec![at.flow(&Flow { nonce: Some(nonce), ..flow })?]))
         }
@@ -83,13 +102,20 @@ pub(super) async fn ticket(
     let binding = sso::binding(&asked(&uri, BINDING)).ok_or(Code::InvalidRequest)?;
     let origin = application.origin.to_string();
     let return_to = way_back(&uri, &origin);
+    let max_age = asked(&uri, MAX_AGE);
     let to_login = || {
         let binding = sso::binding_text(&binding);
         let query = [(ORIGIN, origin.as_str()), (BINDING, &binding), (RETURN_TO, &return_to)];
         let back = with_query(&server.site().mount.of(PATH), &query);
-        page::see_own(&server, &with_query(super::login::PATH, &[(RETURN_TO, &back)]), Vec::new())
+        // Not in the way back: there it would ask again.
+        let query = [(RETURN_TO, back.as_str()), (MAX_AGE, &max_age)];
+        let query = if max_age.is_empty() { &query[..1] } else { &query };
+        page::see_own(&server, &with_query(super::login::PATH, query), Vec::new())
     };
     let Some(here) = here::find(&server, &visitor, &sent).await? else { return Ok(to_login()) };
+    if is_too_long_ago(here.signed_in.session.authenticated_at, &max_age, server.app().now()) {
+        return Ok(to_login());
+    }
     let given = server.app().give_ticket(&here.signed_in.session, &application.origin, binding).await?;
     let Some(ticket) = given else { return Ok(to_login()) };
     let finish = with_query(&format!("{origin}{FINISH}"), &[("ticket", &ticket), (RETURN_TO, &return_to)]);
@@ -116,7 +142,17 @@ pub(super) async fn finish(
             Ok(see_other(&at.return_to, cookies))
         }
         // Another window was quicker, or this is the back button: there is nothing left to do here.
-        Err(RedeemError::Refused(_)) if at.is_signed_in(&sent) => Ok(see_other(&at.return_to, Vec::new())),
+        Err(RedeemError::Refused(_)) if at.signed_in(&sent).is_some() => {
+            Ok(see_other(&at.return_to, Vec::new()))
+        }
+        // Two windows began before either had the cookie, and the other one's number is in it now. Whoever followed a
+        // stranger's address begins for themselves.
+        Err(RedeemError::Refused(Refused::OtherBrowser))
+            if flow.nonce.is_some() && sso::start(&flow, false) == Start::Ask =>
+        {
+            let start = with_query(START, &[(RETURN_TO, &at.return_to)]);
+            Ok(see_other(&start, vec![at.flow(&flow.again())?]))
+        }
         Err(RedeemError::Refused(why)) => {
             Ok(at.page(refused(why, sent.flow.is_some(), at.application), Some("Start again"), Vec::new())?)
         }
@@ -156,12 +192,12 @@ impl<'s> Away<'s> {
         Ok((Self { server, application, request_id, return_to }, sent))
     }
 
-    fn is_signed_in(&self, sent: &Sent<'_>) -> bool {
-        sent.access.is_some_and(|token| Claims::verify(self.server, token).is_ok())
+    fn signed_in(&self, sent: &Sent<'_>) -> Option<Claims> {
+        sent.access.and_then(|token| Claims::verify(self.server, token).ok())
     }
 
     fn flow(&self, flow: &Flow) -> Result<HeaderValue, ApiError> {
-        let (value, age) = flow.cookie();
+        let (value, age) = flow.cookie(self.server.app().config.policy.access_ttl);
         Ok(self.application.cookies.helper(Helper::Flow, &value, age.as_secs())?)
     }
 
@@ -187,6 +223,11 @@ impl<'s> Away<'s> {
         };
         page::bare(error, &view, cookies)
     }
+}
+
+/// Whether more than `max_age` seconds have passed since they proved who they are; never where that is no number.
+fn is_too_long_ago(proven: Timestamp, max_age: &str, now: Timestamp) -> bool {
+    max_age.parse::<u32>().is_ok_and(|most| now > proven.plus(Duration::from_secs(most.into())))
 }
 
 /// What is said of a refusal.
