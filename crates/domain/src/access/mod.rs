@@ -179,6 +179,16 @@ impl Rules {
                 for rule in self.most_specific(asked, &reading, caseless)? {
                     all.and(rule);
                 }
+                // And what takes `/admin.json` for `/admin` in another format: of that only what closes counts, or a
+                // page that is public would open its neighbours.
+                let Some(bare) = path::without_format(&reading) else { continue };
+                let meant = match self.most_specific(asked, bare, caseless) {
+                    Err(Refused::Method) => return Err(Refused::Method),
+                    found => found.unwrap_or_default(),
+                };
+                for rule in meant.into_iter().filter(|rule| !rule.covers(&reading, caseless)) {
+                    all.and(rule);
+                }
             }
         }
         Ok(all)
@@ -242,6 +252,10 @@ impl Rules {
 }
 
 impl Rule {
+    fn covers(&self, path: &[u8], caseless: bool) -> bool {
+        self.path.is_empty() || self.path.iter().any(|pattern| pattern.covers(path, caseless))
+    }
+
     /// Whether some request is matched by both in exactly the same place.
     fn is_for_the_same_as(&self, other: &Self) -> bool {
         let root = [PathPattern::everything()];

@@ -126,6 +126,14 @@ type Reader = fn(&[u8]) -> Vec<u8>;
 const READERS: [Reader; 7] =
     [decoded, with_slashes, without_parameters, without_empty, without_dots, cut_off, without_last_slash];
 
+/// Without the ending of its last segment, where that has one behind something else: `/admin.json` is `/admin`, in
+/// frameworks whose routes take a format.
+pub(super) fn without_format(path: &[u8]) -> Option<&[u8]> {
+    let begin = path.iter().rposition(|b| *b == b'/')? + 1;
+    let dot = path.get(begin..)?.iter().rposition(|b| *b == b'.').filter(|dot| *dot > 0)?;
+    path.get(..begin + dot)
+}
+
 /// Whether each `%` has two hexadecimal digits after it (RFC 3986 §2.1).
 fn is_escaped_well(path: &[u8]) -> bool {
     path.split(|b| *b == b'%')

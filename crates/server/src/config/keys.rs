@@ -510,7 +510,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "providers.NAME.trust_email",
         default: Default::Derived(
-            "`true` with preset `google`, `github`, `apple` and gitlab.com, else `false`",
+            "`true` with preset `google`, `github`, `apple` and `gitlab`, without an `issuer` of one's own; else `false`",
         ),
         takes: "`true` or `false`",
         doc: "Whether an address that this provider calls verified counts as proven here: whoever has it there then signs in to the account that has proven it here. Leave it off where people or their administrators can write addresses into accounts without proof.",

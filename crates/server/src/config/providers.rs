@@ -133,9 +133,8 @@ impl Provider {
     #[must_use]
     pub fn trusts_email(&self) -> bool {
         self.trust_email.unwrap_or(match self.preset {
-            Some(Preset::Google | Preset::GitHub | Preset::Apple) => true,
-            // One of one's own may not ask for proof.
-            Some(Preset::GitLab) => self.issuer.is_none(),
+            // One of one's own may not ask for proof, nor be who the preset is about.
+            Some(Preset::Google | Preset::GitHub | Preset::Apple | Preset::GitLab) => self.issuer.is_none(),
             Some(Preset::Microsoft) | None => false,
         })
     }
@@ -242,6 +241,24 @@ fn fault(provider: &Provider) -> Option<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_issuer_of_ones_own_is_not_trusted_with_addresses() {
+        for (preset, trusted) in [
+            (Some(Preset::Google), true),
+            (Some(Preset::GitHub), true),
+            (Some(Preset::Apple), true),
+            (Some(Preset::GitLab), true),
+            (Some(Preset::Microsoft), false),
+            (None, false),
+        ] {
+            let known = Provider { preset, ..Provider::default() };
+            assert_eq!(known.trusts_email(), trusted, "{preset:?}");
+            let own = Provider { issuer: Some("https://git.example.com".to_owned()), ..known };
+            assert!(!own.trusts_email(), "{preset:?}");
+            assert!(Provider { trust_email: Some(true), ..own }.trusts_email());
+        }
+    }
 
     #[test]
     fn addresses_of_providers() {

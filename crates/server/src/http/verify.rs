@@ -131,13 +131,15 @@ async fn answer(server: &Server, uri: &Uri, question: Question<'_>) -> Result<Re
     let claims = match shown(server, uri, &question) {
         // Two credentials: nobody knows which one the application would take.
         Err(error) if error.code().status() != StatusCode::UNAUTHORIZED => return Err(error),
-        Err(error) if question.renews => match renew(server, uri, &question).await? {
-            Some((claims, cookie)) => {
-                renewed = Some(cookie);
-                Ok(claims)
+        Err(error) if question.renews && question.needs.signed_in => {
+            match renew(server, uri, &question).await? {
+                Some((claims, cookie)) => {
+                    renewed = Some(cookie);
+                    Ok(claims)
+                }
+                None => Err(error),
             }
-            None => Err(error),
-        },
+        }
         claims => claims,
     };
     let now = u64::try_from(server.app().now().secs()).unwrap_or(0);

@@ -278,6 +278,9 @@ async fn a163_methods_are_told_by_the_proxy_alone() {
         let answer = about(&site, method, "app.example.com", "/admin").bearer(&access).send().await;
         assert_eq!(answer.status, status, "{method}");
     }
+    // Some applications read it in capitals, and others do not: a rule for the other methods does not open it.
+    assert_eq!(about(&site, "GET", "app.example.com", "/public").send().await.status, 200);
+    assert_eq!(about(&site, "get", "app.example.com", "/public").send().await.status, 403);
     // The method of the question itself says nothing, a preflight's either.
     for method in [Method::OPTIONS, Method::POST, Method::TRACE, Method::HEAD] {
         let ask = from(site.ask(method.clone(), "/auth/verify"), PROXY)

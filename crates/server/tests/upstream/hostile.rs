@@ -115,6 +115,31 @@ fn unsigned(header: &Value, claims: &Value) -> String {
     format!("{}.{}", part(header), part(claims))
 }
 
+/// Pages of others can make a browser ask for this, hundreds of times: their visitors' tries are not theirs to use up.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_set_out_for_costs_no_try() {
+    let idp = Idp::start().await;
+    let site = site(&idp).await;
+    let mut stranger = Browser::new(&site);
+    for _ in 0..600 {
+        assert_eq!(refused(&stranger.get("/login/idp/callback?state=x&code=y").await), "400 invalid_flow");
+    }
+    let mut browser = Browser::new(&site);
+    assert_eq!(browser.sign_in(&idp, &ADA).await.status, 303);
+}
+
+/// It has to fit into a cookie.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_way_back_is_no_error() {
+    let idp = Idp::start().await;
+    let site = site(&idp).await;
+    let mut browser = Browser::new(&site);
+    for length in [10, 2000, 3000, 8000] {
+        let answer = browser.get(&format!("/login/idp?return_to=/{}", "x".repeat(length))).await;
+        assert_eq!(answer.status, 303, "{length}");
+    }
+}
+
 /// Makes the claims of a token wrong.
 type Bend = Box<dyn Fn(&mut Value) + Send>;
 /// Makes a token of claims.

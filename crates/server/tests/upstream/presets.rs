@@ -19,7 +19,8 @@ async fn site(provider: Provider) -> Site {
 #[tokio::test(flavor = "multi_thread")]
 async fn github_says_who_it_is_by_its_api() {
     let idp = Idp::start().await;
-    let site = site(Provider { preset: Some(Preset::GitHub), trust_email: None, ..idp.provider() }).await;
+    let site =
+        site(Provider { preset: Some(Preset::GitHub), trust_email: Some(true), ..idp.provider() }).await;
     let mut browser = Browser::new(&site);
     let to = browser.set_out("idp").await;
     assert!(to.as_str().starts_with(&format!("{}/login/oauth/authorize?", idp.base())));

@@ -15,7 +15,7 @@ use std::time::Duration;
 use jotgate_domain::account::By;
 use jotgate_domain::audit::{Action, Actor, Event};
 use jotgate_domain::login::LoginOk;
-use jotgate_domain::store::{Change, Lookup, StoreError, Unique};
+use jotgate_domain::store::{Change, Expect, Lookup, StoreError, Unique};
 use jotgate_domain::throttle::Verdict;
 use jotgate_domain::token::{TooLarge, check_size};
 use jotgate_domain::upstream::flow::{self, Flow, FlowError, FlowKey, Intent};
@@ -267,10 +267,11 @@ impl App {
         hand: Handover,
     ) -> Result<CameBack, UpstreamError> {
         let provider = self.upstream.provider(back.provider)?;
-        self.take_try(visitor)?;
         let now = self.now();
         let key = &self.upstream.key;
+        // First, for it costs nothing: a page of others cannot use up the tries of its visitors.
         let flow = key.open(back.cookie, &provider.name, back.state, now)?;
+        self.take_try(visitor)?;
         self.spend(&flow).await?;
         let metadata = provider.metadata(now).await?;
         // RFC 9207 §2.4, of errors as well: whoever answered has to be who was asked.
@@ -517,7 +518,12 @@ impl App {
             let user = user.ok_or(UpstreamError::AccountDisabled)?;
             let by = self.by_visitor(visitor, Actor::User(user.id));
             let id = IdentityId::new(by.at, self.edge.random()?);
-            let linked = upstream::link(&user, vouched, &provider.name, id, &by).into_edited();
+            let mut linked = upstream::link(&user, vouched, &provider.name, id, &by).into_edited();
+            // Whoever asked may have been signed out while the provider was asked: what they began ends with that.
+            linked.expect.push(Expect::Session(asker.session.id));
+            if self.store.session(asker.session.id, self.now()).await?.is_none() {
+                return Err(UpstreamError::SignInAgain);
+            }
             let identity = linked.changes.iter().find_map(|change| match change {
                 Change::LinkIdentity(identity) => Some(identity.clone()),
                 _ => None,
@@ -536,6 +542,10 @@ impl App {
     }
 
     fn tell_of_link(&self, user: &User, provider: &Provider) {
+        let Some(address) = user.verified_email() else { return };
+        if self.mails.take(address.canonical().as_str(), self.now()) != Verdict::Granted {
+            return; // its owner heard of it just now
+        }
         if let Err(error) = mail::identity_linked(self, user, provider.config.label(&provider.name)) {
             tracing::error!(%error, "a mail could not be written");
         }

@@ -28,7 +28,6 @@ use super::App;
 use crate::config::Webhook;
 use crate::edge::{Edge, NoRandomness};
 use crate::metrics::{Counter, Kind, Text};
-use crate::outbound::Outbound;
 
 /// How soon what happened is seen.
 const TICK: Duration = Duration::from_millis(500);
@@ -72,7 +71,6 @@ impl Cursor {
 #[derive(Debug)]
 pub(super) struct Webhooks {
     lease: Lease,
-    outbound: Outbound,
     mark: String,
     counts: BTreeMap<String, Counts>,
 }
@@ -114,7 +112,6 @@ impl Webhooks {
         }
         Ok(Self {
             lease: Lease::new(edge.random()?, store.connections().is_none()),
-            outbound: Outbound::new(PATIENCE),
             mark,
             counts: configured.keys().map(|name| (name.clone(), Counts::default())).collect(),
         })

@@ -13,7 +13,7 @@ use jotgate_domain::webhook::{Answer, Delivery, Verdict, decide};
 use tokio::time::{Instant, sleep};
 
 use super::collect::Next;
-use super::{Cursor, TICK, message};
+use super::{Cursor, PATIENCE, TICK, message};
 use crate::app::App;
 use crate::config::Webhook;
 use crate::outbound::Outbound;
@@ -34,6 +34,8 @@ enum Settled {
 impl App {
     /// Keeps one webhook told, while this node holds the lease.
     pub(super) async fn serve_webhook(&self, name: &str, webhook: &Webhook) {
+        // Of its own, so that a receiver that hangs takes no place from another's messages.
+        let outbound = Outbound::new(PATIENCE);
         let mut under_way = FuturesUnordered::new();
         let mut ids: HashSet<String> = HashSet::new();
         let (mut read_at, mut next) = (None::<Instant>, Next::ReadOn);
@@ -54,7 +56,7 @@ impl App {
             if held && next != Next::Nothing && under_way.len() < AT_ONCE {
                 for delivery in self.due(name, &ids).await {
                     ids.insert(delivery.id.clone());
-                    under_way.push(self.try_once(webhook, delivery));
+                    under_way.push(self.try_once(&outbound, webhook, delivery));
                 }
             }
             tokio::select! {
@@ -95,8 +97,13 @@ impl App {
         }
     }
 
-    async fn try_once(&self, webhook: &Webhook, delivery: Delivery) -> (Delivery, Answer) {
-        let answer = send(&self.webhooks.outbound, webhook, &delivery, self.now()).await;
+    async fn try_once(
+        &self,
+        outbound: &Outbound,
+        webhook: &Webhook,
+        delivery: Delivery,
+    ) -> (Delivery, Answer) {
+        let answer = send(outbound, webhook, &delivery, self.now()).await;
         (delivery, answer)
     }
 

@@ -23,6 +23,9 @@ use crate::http::form::Form;
 use crate::server::Server;
 use crate::ui::Notice;
 
+/// Bytes of the way back that fit into the flow cookie, whatever else is in it.
+const LONGEST_WAY: usize = 2048;
+
 /// `GET /login/{provider}`
 pub(super) async fn start(
     State(server): State<Server>,
@@ -33,7 +36,8 @@ pub(super) async fn start(
     let Path(provider) = provider.map_err(|_| ApiError::new(Code::NotFound))?;
     let sent = server.site().cookies.read_or_clear(&headers, uri.path())?;
     let page = Page::new(&server, &sent, &page::asked(&uri, "return_to"))?;
-    let to = page.destination().unwrap_or_default();
+    // It goes along in a cookie, and a longer one would not fit: then the account page is where they arrive.
+    let to = page.destination().filter(|to| to.len() <= LONGEST_WAY).unwrap_or_default();
     let (to, cookie) = begin(&server, &provider, Intent::SignIn, to).await?;
     Ok(page::see_other(&to, vec![cookie]))
 }

@@ -80,7 +80,8 @@ impl Original {
             "http" | "ws" => false,
             _ => return Err("the scheme is neither http nor https"),
         };
-        if method.is_empty() || !method.bytes().all(|b| b.is_ascii_graphic()) {
+        // Methods are told apart by case, but not by every application: `post` is no method that anybody means.
+        if method.is_empty() || !method.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_lowercase()) {
             return Err("the method is none");
         }
         if !target.starts_with('/') {
