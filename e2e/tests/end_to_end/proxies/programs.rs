@@ -49,7 +49,17 @@ impl Program {
         command.stdout(file.try_clone().unwrap()).stderr(file);
         let mut running = Running { child: command.spawn().expect("the proxy runs"), log };
         let begin = Instant::now();
-        while TcpStream::connect(("127.0.0.1", world.port)).is_err() {
+        // Some listen before they know their certificate and what to do: until the login page is there.
+        let ready = || {
+            TcpStream::connect(("127.0.0.1", world.port)).is_ok()
+                && world
+                    .client("auth.example.com")
+                    .get("/login")
+                    .without_cookies()
+                    .try_send()
+                    .is_ok_and(|answer| answer.status == 200)
+        };
+        while !ready() {
             let ended = running.child.try_wait().unwrap();
             assert!(
                 ended.is_none() && begin.elapsed() < Duration::from_secs(30),
