@@ -351,6 +351,7 @@ fn masked(text: &str) -> String {
         let masks = [
             (r"eyJ[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*){0,2}", "<jwt>"),
             (r"jgr_[A-Za-z0-9_-]*", "<refresh token>"),
+            (r"jg[cs]_[A-Za-z0-9_-]*", "<secret>"),
             (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<uuid>"),
             (r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})?", "<time>"),
             (r"\b\d{10}\b", "<seconds>"),

@@ -6,9 +6,9 @@ use serde::Serialize;
 use crate::app::WebhookState;
 use crate::cli::error::Failure;
 use crate::cli::operate;
-use crate::cli::output::{self, BAD, GOOD, paint, relative, rfc3339};
+use crate::cli::output::{self, BAD, GOOD, relative, rfc3339};
 use crate::cli::settings::Settings;
-use crate::cli::table::Table;
+use crate::cli::table::{Cell, Table};
 
 /// List the configured webhooks, and what waits for each
 #[derive(Debug, Args)]
@@ -49,8 +49,8 @@ impl List {
             let mut table = Table::new(&["WEBHOOK", "AT", "EVENTS", "WAITING", "DEAD", "STATE"]);
             for webhook in &webhooks {
                 let state = match webhook.gone_at {
-                    Some(at) => paint(BAD, format!("gone {}", relative(at, operator.now()))),
-                    None => paint(GOOD, "on"),
+                    Some(at) => Cell::styled(BAD, &format!("gone {}", relative(at, operator.now()))),
+                    None => Cell::styled(GOOD, "on"),
                 };
                 table.row([
                     (&webhook.name).into(),
@@ -58,7 +58,7 @@ impl List {
                     webhook.events.join(", ").into(),
                     webhook.pending.to_string().into(),
                     webhook.dead.to_string().into(),
-                    state.into(),
+                    state,
                 ]);
             }
             output::print(&table.render())
