@@ -134,9 +134,8 @@ mod tests {
     #[tokio::test]
     async fn every_status_is_an_answer_and_no_redirect_is_followed() {
         for status in ["200 OK", "302 Found", "404 Not Found", "500 Oops"] {
-            let answer = format!(
-                "HTTP/1.1 {status}\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 2\r\n\r\nhi"
-            );
+            let answer =
+                format!("HTTP/1.1 {status}\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 2\r\n\r\nhi");
             let answer = ask(&answers(answer.into_bytes())).await.unwrap();
             assert!(status.starts_with(answer.status().as_str()));
             assert_eq!(&answer.body()[..], b"hi");
