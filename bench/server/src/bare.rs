@@ -22,7 +22,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 /// Serves until it is killed; says where on standard output.
-pub async fn serve(what: &str) -> io::Result<()> {
+pub(crate) async fn serve(what: &str) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on http://{}", listener.local_addr()?);
     io::stdout().flush()?;

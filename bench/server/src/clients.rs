@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::load::{Client, once};
 use crate::program::Outcome;
 
-pub const PASSWORD: &str = "four unrelated words";
+pub(crate) const PASSWORD: &str = "four unrelated words";
 
 fn post(path: &str, body: &str, into: &mut Vec<u8>) {
     let head = format!(
@@ -20,7 +20,7 @@ fn post(path: &str, body: &str, into: &mut Vec<u8>) {
 }
 
 /// Registers users `user-0`… with the same password.
-pub async fn register(address: SocketAddr, count: u32) -> Outcome<()> {
+pub(crate) async fn register(address: SocketAddr, count: u32) -> Outcome<()> {
     for number in 0..count {
         let mut request = Vec::new();
         let body = format!(r#"{{"username":"user-{number}","password":"{PASSWORD}"}}"#);
@@ -35,9 +35,9 @@ pub async fn register(address: SocketAddr, count: u32) -> Outcome<()> {
 
 /// The tokens of one login.
 #[derive(Clone, Debug)]
-pub struct Pair {
-    pub access: String,
-    pub refresh: String,
+pub(crate) struct Pair {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
 }
 
 impl Pair {
@@ -49,7 +49,7 @@ impl Pair {
 }
 
 /// `count` sessions, of `users` users in turn.
-pub async fn log_in(address: SocketAddr, users: u32, count: u32) -> Outcome<Vec<Pair>> {
+pub(crate) async fn log_in(address: SocketAddr, users: u32, count: u32) -> Outcome<Vec<Pair>> {
     let mut pairs = Vec::new();
     for number in 0..count {
         let mut request = Vec::new();
@@ -63,11 +63,11 @@ pub async fn log_in(address: SocketAddr, users: u32, count: u32) -> Outcome<Vec<
 
 /// The same request each time.
 #[derive(Clone, Debug)]
-pub struct Get(Arc<[u8]>);
+pub(crate) struct Get(Arc<[u8]>);
 
 impl Get {
     #[must_use]
-    pub fn new(path: &str, bearer: Option<&str>) -> Self {
+    pub(crate) fn new(path: &str, bearer: Option<&str>) -> Self {
         let mut request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n");
         if let Some(token) = bearer {
             request += &format!("authorization: Bearer {token}\r\n");
@@ -87,9 +87,9 @@ impl Client for Get {
 
 /// Another token each time, none of which the server has seen.
 #[derive(Debug)]
-pub struct Cold {
-    pub path: &'static str,
-    pub tokens: Vec<String>,
+pub(crate) struct Cold {
+    pub(crate) path: &'static str,
+    pub(crate) tokens: Vec<String>,
 }
 
 impl Client for Cold {
@@ -106,13 +106,13 @@ impl Client for Cold {
 
 /// Logs in again and again.
 #[derive(Clone, Debug)]
-pub struct Login {
+pub(crate) struct Login {
     body: String,
 }
 
 impl Login {
     #[must_use]
-    pub fn new(user: u32) -> Self {
+    pub(crate) fn new(user: u32) -> Self {
         Self { body: format!(r#"{{"username":"user-{user}","password":"{PASSWORD}"}}"#) }
     }
 }
@@ -128,16 +128,16 @@ impl Client for Login {
 
 /// Sessions that are refreshed in turn, each with the token that came last.
 #[derive(Debug)]
-pub struct Refresh {
+pub(crate) struct Refresh {
     sessions: Vec<String>,
     at: usize,
     /// The access tokens that came, where they are wanted.
-    pub collected: Option<Vec<String>>,
+    pub(crate) collected: Option<Vec<String>>,
 }
 
 impl Refresh {
     #[must_use]
-    pub fn new(sessions: Vec<String>, collect: bool) -> Self {
+    pub(crate) fn new(sessions: Vec<String>, collect: bool) -> Self {
         Self { sessions, at: 0, collected: collect.then(Vec::new) }
     }
 }
@@ -175,8 +175,8 @@ fn member<'b>(body: &'b [u8], name: &str) -> Option<&'b str> {
 
 /// Ends one session after the other.
 #[derive(Debug)]
-pub struct Logout {
-    pub tokens: Vec<String>,
+pub(crate) struct Logout {
+    pub(crate) tokens: Vec<String>,
 }
 
 impl Client for Logout {

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One client on one connection.
-pub trait Client: Send + 'static {
+pub(crate) trait Client: Send + 'static {
     /// Writes its next request; false where it has none left.
     fn ask(&mut self, request: &mut Vec<u8>) -> bool;
     /// What was answered.
@@ -25,25 +25,25 @@ pub trait Client: Send + 'static {
 
 /// What came of a load.
 #[derive(Debug, Default)]
-pub struct Tally {
-    pub elapsed: Duration,
+pub(crate) struct Tally {
+    pub(crate) elapsed: Duration,
     /// How many answers of each status; 0 where the connection ended instead.
-    pub statuses: BTreeMap<u16, u64>,
+    pub(crate) statuses: BTreeMap<u16, u64>,
     /// Of each answer, in microseconds; sorted.
-    pub micros: Vec<u32>,
+    pub(crate) micros: Vec<u32>,
 }
 
 impl Tally {
     /// Answers of this status a second.
     #[must_use]
-    pub fn rate(&self, status: u16) -> f64 {
+    pub(crate) fn rate(&self, status: u16) -> f64 {
         self.count(status) / self.elapsed.as_secs_f64()
     }
 
     /// Answers of this status.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub fn count(&self, status: u16) -> f64 {
+    pub(crate) fn count(&self, status: u16) -> f64 {
         self.statuses.get(&status).copied().unwrap_or(0) as f64
     }
 
@@ -55,7 +55,7 @@ impl Tally {
         clippy::cast_sign_loss,
         reason = "an index"
     )]
-    pub fn percentile(&self, share: f64) -> f64 {
+    pub(crate) fn percentile(&self, share: f64) -> f64 {
         let at = ((self.micros.len() as f64 * share) as usize).min(self.micros.len().saturating_sub(1));
         self.micros.get(at).map_or(f64::NAN, |micros| f64::from(*micros) / 1000.0)
     }
@@ -74,7 +74,7 @@ impl Tally {
 }
 
 /// Every client asks again when it was answered, for `time`. The clients come back, to go on later.
-pub async fn closed<C: Client>(
+pub(crate) async fn closed<C: Client>(
     address: SocketAddr,
     clients: Vec<C>,
     time: Duration,
@@ -123,7 +123,7 @@ pub async fn closed<C: Client>(
 }
 
 /// `rate` requests a second in all, at fixed instants, for `time`.
-pub async fn open<C: Client>(
+pub(crate) async fn open<C: Client>(
     address: SocketAddr,
     clients: Vec<C>,
     rate: u32,
@@ -177,7 +177,7 @@ pub async fn open<C: Client>(
 }
 
 /// One exchange on a connection of its own.
-pub async fn once(address: SocketAddr, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+pub(crate) async fn once(address: SocketAddr, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
     let mut answer = Vec::new();
     let status = Wire::open(address).await?.exchange(request, |_, body| answer.extend_from_slice(body)).await;
     Ok((status, answer))

@@ -19,14 +19,14 @@ use report::Part;
 
 /// How long and how often.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    pub binary: PathBuf,
-    pub rounds: usize,
-    pub round: Duration,
+pub(crate) struct Settings {
+    pub(crate) binary: PathBuf,
+    pub(crate) rounds: usize,
+    pub(crate) round: Duration,
     /// Users and sessions of the large installation.
-    pub size: u32,
+    pub(crate) size: u32,
     /// Where the peers are installed; none: they are not measured.
-    pub peers: Option<PathBuf>,
+    pub(crate) peers: Option<PathBuf>,
 }
 
 const HELP: &str = "\

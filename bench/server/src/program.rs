@@ -3,28 +3,28 @@
 use std::error::Error;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// A running server; ended when dropped.
 #[derive(Debug)]
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// From the start of the process until it said where it listens.
-    pub started_in: Duration,
+    pub(crate) started_in: Duration,
     /// Of Jotgate: where its database and its log are.
     folder: Option<TempDir>,
 }
 
 impl Program {
     /// One of [`crate::bare`].
-    pub fn bare(what: &str, environment: &[(&str, &str)]) -> Outcome<Self> {
+    pub(crate) fn bare(what: &str, environment: &[(&str, &str)]) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", what]).envs(environment.iter().copied());
         let log = tempfile::tempfile()?;
@@ -32,12 +32,12 @@ impl Program {
     }
 
     /// Jotgate, with a data folder of its own below `target` (where a disk is, not memory).
-    pub fn jotgate(binary: &Path, environment: &[(&str, &str)]) -> Outcome<Self> {
+    pub(crate) fn jotgate(binary: &Path, environment: &[(&str, &str)]) -> Outcome<Self> {
         let folder = tempfile::Builder::new().prefix("bench-").tempdir_in("target")?;
         Self::jotgate_in(binary, folder, environment)
     }
 
-    pub fn jotgate_in(binary: &Path, folder: TempDir, environment: &[(&str, &str)]) -> Outcome<Self> {
+    pub(crate) fn jotgate_in(binary: &Path, folder: TempDir, environment: &[(&str, &str)]) -> Outcome<Self> {
         let mut command = Command::new(binary.canonicalize()?);
         command
             .args(["serve", "--listen", "127.0.0.1:0"])
@@ -48,7 +48,7 @@ impl Program {
     }
 
     /// Any server that says `listening on http://…` first.
-    pub fn start(command: &mut Command, folder: Option<TempDir>) -> Outcome<Self> {
+    pub(crate) fn start(command: &mut Command, folder: Option<TempDir>) -> Outcome<Self> {
         let began = Instant::now();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no pipe")?).lines();
@@ -68,19 +68,14 @@ impl Program {
     }
 
     /// Ends it as a machine that is switched off would, and gives back its folder.
-    pub fn end(mut self) -> Option<TempDir> {
+    pub(crate) fn end(mut self) -> Option<TempDir> {
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.folder.take()
     }
 
-    #[must_use]
-    pub fn folder(&self) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.path().to_owned())
-    }
-
     /// Resident memory, in KiB.
-    pub fn resident_kib(&self) -> Outcome<u64> {
+    pub(crate) fn resident_kib(&self) -> Outcome<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
@@ -88,7 +83,7 @@ impl Program {
 
     /// Seconds of processor time so far, in the program and in the kernel for it.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub fn cpu_seconds(&self) -> Outcome<f64> {
+    pub(crate) fn cpu_seconds(&self) -> Outcome<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // The name, in parentheses, may hold anything.
         let rest = stat.rsplit_once(')').ok_or("no stat")?.1;

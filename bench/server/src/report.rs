@@ -9,30 +9,30 @@ use crate::program::Outcome;
 
 /// Figures of one thing over all rounds.
 #[derive(Clone, Debug)]
-pub struct Figures {
-    pub name: String,
-    pub unit: &'static str,
+pub(crate) struct Figures {
+    pub(crate) name: String,
+    pub(crate) unit: &'static str,
     rounds: Vec<f64>,
 }
 
 impl Figures {
     #[must_use]
-    pub fn new(name: &str, unit: &'static str) -> Self {
+    pub(crate) fn new(name: &str, unit: &'static str) -> Self {
         Self { name: name.to_owned(), unit, rounds: Vec::new() }
     }
 
     /// Of something that has only one.
     #[must_use]
-    pub fn one(name: &str, unit: &'static str, value: f64) -> Self {
+    pub(crate) fn one(name: &str, unit: &'static str, value: f64) -> Self {
         Self { name: name.to_owned(), unit, rounds: vec![value] }
     }
 
-    pub fn add(&mut self, value: f64) {
+    pub(crate) fn add(&mut self, value: f64) {
         self.rounds.push(value);
     }
 
     #[must_use]
-    pub fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         let mut sorted = self.rounds.clone();
         sorted.sort_by(f64::total_cmp);
         sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
@@ -47,24 +47,24 @@ impl Figures {
 
 /// Which side of a bar is good.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Bar {
+pub(crate) enum Bar {
     AtLeast(f64),
     AtMost(f64),
 }
 
 /// One line of the summary: a figure, or how it stands to another of the same run.
 #[derive(Clone, Debug)]
-pub struct Row {
-    pub what: String,
-    pub value: f64,
-    pub unit: &'static str,
-    pub bar: Option<Bar>,
-    pub note: String,
+pub(crate) struct Row {
+    pub(crate) what: String,
+    pub(crate) value: f64,
+    pub(crate) unit: &'static str,
+    pub(crate) bar: Option<Bar>,
+    pub(crate) note: String,
 }
 
 impl Row {
     #[must_use]
-    pub fn ratio(what: &str, ours: &Figures, theirs: &Figures, bar: Option<Bar>) -> Self {
+    pub(crate) fn ratio(what: &str, ours: &Figures, theirs: &Figures, bar: Option<Bar>) -> Self {
         let note = format!(
             "{} {} against {} {}",
             shown(ours.median()),
@@ -76,13 +76,13 @@ impl Row {
     }
 
     #[must_use]
-    pub fn figure(what: &str, value: f64, unit: &'static str, bar: Option<Bar>, note: &str) -> Self {
+    pub(crate) fn figure(what: &str, value: f64, unit: &'static str, bar: Option<Bar>, note: &str) -> Self {
         Self { what: what.to_owned(), value, unit, bar, note: note.to_owned() }
     }
 
     /// Something that could not be measured here, and why.
     #[must_use]
-    pub fn missing(what: &str, why: &str) -> Self {
+    pub(crate) fn missing(what: &str, why: &str) -> Self {
         Self {
             what: what.to_owned(),
             value: f64::NAN,
@@ -104,16 +104,16 @@ impl Row {
 
 /// One part of the run.
 #[derive(Clone, Debug, Default)]
-pub struct Part {
-    pub title: &'static str,
-    pub about: String,
-    pub figures: Vec<Figures>,
-    pub rows: Vec<Row>,
+pub(crate) struct Part {
+    pub(crate) title: &'static str,
+    pub(crate) about: String,
+    pub(crate) figures: Vec<Figures>,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// Three digits that mean something.
 #[must_use]
-pub fn shown(value: f64) -> String {
+pub(crate) fn shown(value: f64) -> String {
     match value.abs() {
         _ if value.is_nan() => "–".to_owned(),
         size if size >= 1000.0 => {
@@ -130,7 +130,7 @@ pub fn shown(value: f64) -> String {
 
 /// The whole run in Markdown.
 #[must_use]
-pub fn markdown(machine: &str, parts: &[Part]) -> String {
+pub(crate) fn markdown(machine: &str, parts: &[Part]) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{machine}\n");
     for part in parts {
@@ -174,7 +174,7 @@ pub fn markdown(machine: &str, parts: &[Part]) -> String {
 
 /// The whole run for programs.
 #[must_use]
-pub fn json(machine: &str, parts: &[Part]) -> Value {
+pub(crate) fn json(machine: &str, parts: &[Part]) -> Value {
     let part = |part: &Part| {
         let figures =
             part.figures.iter().map(|f| json!({"name": f.name, "unit": f.unit, "rounds": f.rounds}));
@@ -193,7 +193,7 @@ pub fn json(machine: &str, parts: &[Part]) -> Value {
 }
 
 /// Bars of what has the same unit, longest first come; readable on light and dark.
-pub fn plot(part: &Part, unit: &'static str, path: &Path) -> Outcome<()> {
+pub(crate) fn plot(part: &Part, unit: &'static str, path: &Path) -> Outcome<()> {
     const LINE: f64 = 26.0;
     let shown_here: Vec<_> = part.figures.iter().filter(|figures| figures.unit == unit).collect();
     let most = shown_here.iter().map(|figures| figures.median()).fold(0.0, f64::max);

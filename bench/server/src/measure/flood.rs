@@ -14,7 +14,7 @@ const FLOOD: u32 = 256;
 const VERIFICATIONS: u32 = 200;
 const REFRESHES: u32 = 50;
 
-pub fn measure(settings: &Settings) -> Outcome<Part> {
+pub(crate) fn measure(settings: &Settings) -> Outcome<Part> {
     crate::runtime()?.block_on(run(settings))
 }
 

@@ -14,7 +14,7 @@ use crate::report::{Bar, Figures, Part, Row};
 const MEMORY_KIB: u32 = 19456;
 const PASSES: u32 = 2;
 
-pub fn measure(settings: &Settings) -> Outcome<Part> {
+pub(crate) fn measure(settings: &Settings) -> Outcome<Part> {
     crate::runtime()?.block_on(run(settings))
 }
 
@@ -40,7 +40,7 @@ async fn run(settings: &Settings) -> Outcome<Part> {
 }
 
 /// Of all cores together.
-pub fn hashes_a_second(time: std::time::Duration) -> Outcome<f64> {
+pub(crate) fn hashes_a_second(time: std::time::Duration) -> Outcome<f64> {
     let cores = std::thread::available_parallelism()?.get();
     let threads: Vec<_> = (0..cores)
         .map(|_| {

@@ -11,10 +11,10 @@ use crate::program::Outcome;
 use crate::report::Part;
 
 /// A part of the run, by the name that `--only` takes.
-pub type Measure = fn(&Settings) -> Outcome<Part>;
+pub(crate) type Measure = fn(&Settings) -> Outcome<Part>;
 
 /// Every part, in the order of the report.
-pub const PARTS: &[(&str, Measure)] = &[
+pub(crate) const PARTS: &[(&str, Measure)] = &[
     ("verify", verify::measure),
     ("login", login::measure),
     ("refresh", refresh::measure),

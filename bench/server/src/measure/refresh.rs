@@ -18,7 +18,7 @@ const SESSIONS: u32 = 128;
 /// Rows of the bare table.
 const ROWS: u32 = 4096;
 
-pub fn measure(settings: &Settings) -> Outcome<Part> {
+pub(crate) fn measure(settings: &Settings) -> Outcome<Part> {
     crate::runtime()?.block_on(run(settings))
 }
 

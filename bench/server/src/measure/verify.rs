@@ -12,7 +12,7 @@ use crate::load::{Tally, closed};
 use crate::program::{Outcome, Program};
 use crate::report::{Bar, Figures, Part, Row};
 
-pub fn measure(settings: &Settings) -> Outcome<Part> {
+pub(crate) fn measure(settings: &Settings) -> Outcome<Part> {
     crate::runtime()?.block_on(run(settings))
 }
 
