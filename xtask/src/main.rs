@@ -1,9 +1,11 @@
-//! The project's own commands: `cargo xtask test` runs every check that a change must pass, here and in CI.
+//! The project's own commands: `cargo xtask test` runs every check that a change must pass, here and in CI;
+//! `cargo xtask bench` measures.
 //!
 //! A file a concern: `args` what was asked, `steps` the table of checks, `tools` what they need and how it is
 //! installed, `process` running a command with a time limit, `report` counting and the final table.
 
 mod args;
+mod bench;
 mod process;
 mod report;
 mod steps;
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         }
+        Ok(args::Task::Bench(choice)) => bench::run(&choice),
         Err(problem) => {
             eprintln!("xtask: {problem}\n\n{}", args::HELP);
             ExitCode::from(2)

@@ -51,6 +51,7 @@ impl App {
         self.status_lists.exist_up_to(page.last_status / LIST_SIZE);
         keys?;
         self.feed.heard(asked_at);
+        self.verifier.heard(u64::try_from(asked_at.secs()).unwrap_or(0));
         Ok(page.cursor)
     }
 

@@ -7,7 +7,8 @@ use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
 use jotgate_domain::access::Caller;
 use jotgate_domain::{Session, User};
-use jotgate_jose::{Claims as BorrowedClaims, Verified};
+use jotgate_jose::Claims as BorrowedClaims;
+use jotgate_verify::{Refusal, Token};
 
 use super::bearer::{Credential, credential};
 use super::error::{ApiError, Code};
@@ -17,7 +18,7 @@ use crate::server::Server;
 /// The verified claims of the request's access token, from `Authorization: Bearer` or the access cookie.
 /// Refused: 401, with the reason as `code`.
 #[derive(Clone, Debug)]
-pub struct Claims(Verified<'static>);
+pub struct Claims(Token);
 
 impl Claims {
     /// The claims, borrowed from the token.
@@ -49,10 +50,11 @@ impl Claims {
     /// Verifies a token for this server.
     pub(super) fn verify(server: &Server, token: &str) -> Result<Self, ApiError> {
         let now = u64::try_from(server.app().now().secs()).unwrap_or(0);
-        match server.app().verifier.verify(token, now) {
-            Ok(verified) => Ok(Self(verified)),
-            Err(error) => Err(Code::from_name(error.code()).unwrap_or(Code::Malformed).into()),
-        }
+        server.app().verifier.check(token, now).map(Self).map_err(|refusal| match refusal {
+            Refusal::Token(error) => Code::from_name(error.code()).unwrap_or(Code::Malformed).into(),
+            // This server knows its own keys and revocations at any time.
+            Refusal::NotReady | Refusal::Stale => ApiError::internal(refusal),
+        })
     }
 
     pub(super) fn of(server: &Server, parts: &Parts) -> Result<Self, ApiError> {
