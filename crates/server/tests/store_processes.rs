@@ -345,7 +345,7 @@ fn is_unavailable<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Unavailable(_)))
 }
 
-/// In a file system of two megabytes: writes until it is full, stays so, and goes on when there is room.
+/// In a file system of four megabytes: writes until it is full, stays so, and goes on when there is room.
 async fn fill_the_disk(path: &Path) {
     let store = open(path);
     let (_, begun) = signed_in(&*store, "alice").await;
@@ -394,7 +394,7 @@ async fn goes_on(store: &Sqlite, kept: usize) {
 #[test]
 fn a_full_file_system_is_survived() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(wrapper) = tmpfs("2m", dir.path()) else {
+    let Some(wrapper) = tmpfs("4m", dir.path()) else {
         eprintln!(
             "skipped: no unprivileged mounts here; a_full_disk_fails_the_group_and_heals covers the rest"
         );

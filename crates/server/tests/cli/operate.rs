@@ -284,6 +284,15 @@ fn all_sessions_of_a_user_end_at_once() {
     assert_eq!(left["sessions"].as_array().unwrap().len(), 1, "{left}");
 }
 
+fn within_a_second(holds: impl Fn() -> bool) -> bool {
+    (0..20).any(|_| {
+        holds() || {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            false
+        }
+    })
+}
+
 /// A key that somebody else may have: its tokens die at once, its sessions live.
 #[test]
 fn keys_end_before_their_time() {
@@ -308,7 +317,8 @@ fn keys_end_before_their_time() {
     let run = server.run(&["key", "rotate", "--emergency", "--json"]).exits(0);
     assert!(run.err.contains(&format!("tokens signed with {bad} are refused")), "{}", run.err);
     assert!(server.refuses(&token));
-    assert!(!jwks().contains(&bad) && jwks().contains(&standby));
+    // What verifies learns of it a moment before what publishes.
+    assert!(within_a_second(|| !jwks().contains(&bad) && jwks().contains(&standby)));
     let feed = server.ask("GET", "/auth/revocations", None, None).1;
     assert!(feed["entries"].as_array().unwrap().iter().any(|entry| entry["kid"] == bad.as_str()), "{feed}");
     // The standby signs, and there is another one.
