@@ -245,7 +245,11 @@ pub fn access(data: &[u8]) {
     assert!(all.len() <= 64 && all.iter().all(|reading| core::str::from_utf8(reading).is_ok()));
     let admin = |reading: &Vec<u8>| {
         let text = String::from_utf8_lossy(reading).to_lowercase();
-        text == "/admin" || text.starts_with("/admin/")
+        // In another format it is the same page.
+        let format = text.rsplit_once('.').filter(|(page, format)| !page.ends_with('/') && !format.contains('/'));
+        [text.as_str(), format.map_or("", |(page, _)| page)]
+            .iter()
+            .any(|page| *page == "/admin" || page.starts_with("/admin/"))
     };
     let needs = RULES.requirement(&Asked { method: "GET", host: &own, path }).expect("it can be read");
     assert_eq!(all.iter().any(admin), !needs.roles.is_empty());
