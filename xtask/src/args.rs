@@ -4,7 +4,7 @@ use crate::{bench, steps};
 
 pub(crate) const HELP: &str = "\
 cargo xtask test [OPTIONS]    run the checks that a change must pass
-cargo xtask bench [OPTIONS]   measure the release, and write docs/performance.md
+cargo xtask bench [OPTIONS]   measure the release, and write bench/results
 
 Options of test:
 

@@ -1,6 +1,5 @@
 //! `cargo xtask bench`: everything that is measured, in one command.
 
-use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -10,10 +9,6 @@ use crate::tools::{self, Machine};
 /// The whole run takes some half an hour on two cores.
 const LIMIT: Duration = Duration::from_secs(3 * 3600);
 const RESULTS: &str = "bench/results";
-const DOCUMENT: &str = "docs/performance.md";
-/// In the document, what stands between these is written by this command.
-const BEGIN: &str = "<!-- measured: begin -->";
-const END: &str = "<!-- measured: end -->";
 
 /// What was asked for.
 #[derive(Default)]
@@ -23,7 +18,7 @@ pub(crate) struct Choice {
     pub no_install: bool,
 }
 
-/// Builds the release, measures, and writes the results and the document. A part alone changes no document.
+/// Builds the release, measures, and writes the results. A part alone, or a quick run, writes nothing.
 pub(crate) fn run(choice: &Choice) -> ExitCode {
     match measure(choice) {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,8 +49,7 @@ fn measure(choice: &Choice) -> Result<(), String> {
     if whole {
         bench.args(["--out", RESULTS]);
     }
-    run_to_the_end(bench)?;
-    if whole { write_document() } else { Ok(()) }
+    run_to_the_end(bench)
 }
 
 fn cargo(arguments: &[&str]) -> Result<(), String> {
@@ -73,15 +67,4 @@ fn run_to_the_end(command: Command) -> Result<(), String> {
         Ok(Ended::TimeLimit) => Err(format!("{shown}: time limit")),
         Err(error) => Err(format!("{shown}: {error}")),
     }
-}
-
-fn write_document() -> Result<(), String> {
-    let read =
-        |path: &Path| std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
-    let results = read(&Path::new(RESULTS).join("results.md"))?;
-    let document = read(Path::new(DOCUMENT))?;
-    let marks = document.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = marks.ok_or_else(|| format!("{DOCUMENT} has no place for what was measured"))?;
-    let written = format!("{before}{BEGIN}\n{}\n{END}{after}", results.trim());
-    std::fs::write(DOCUMENT, written).map_err(|error| format!("{DOCUMENT}: {error}"))
 }
