@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 /// A client that takes longer than this for one answer has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -110,16 +111,7 @@ pub(crate) async fn closed<C: Client>(
             })
         })
         .collect();
-    let mut whole = Tally::default();
-    let mut clients = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let (tally, client) = task.await.map_err(io::Error::other)?;
-        whole.add(tally);
-        clients.push(client);
-    }
-    whole.elapsed = began.elapsed();
-    whole.micros.sort_unstable();
-    Ok((whole, clients))
+    gather(tasks, began).await
 }
 
 /// `rate` requests a second in all, at fixed instants, for `time`.
@@ -164,6 +156,11 @@ pub(crate) async fn open<C: Client>(
             })
         })
         .collect();
+    gather(tasks, began).await
+}
+
+/// What came of all clients since `began`.
+async fn gather<C>(tasks: Vec<JoinHandle<(Tally, C)>>, began: Instant) -> io::Result<(Tally, Vec<C>)> {
     let mut whole = Tally::default();
     let mut clients = Vec::with_capacity(tasks.len());
     for task in tasks {

@@ -81,7 +81,7 @@ pub fn signature(secrets: &[Secret], id: &str, at: i64, body: &str) -> String {
     all.join(" ")
 }
 
-/// Whether a webhook may be named so: 1 to 32 of `a-z 0-9 _ -`.
+/// Whether a webhook may be named so, as a provider too: 1 to 32 of `a-z 0-9 _ -`.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';

@@ -817,7 +817,7 @@ fn webhook<'c>(config: &'c mut Config, name: &str) -> Result<&'c mut Webhook, Ex
 
 /// The provider of this name, begun where it was not mentioned before.
 fn provider<'c>(config: &'c mut Config, name: &str) -> Result<&'c mut Provider, Expected> {
-    if !providers::is_name(name) {
+    if !is_name(name) {
         return Err("a provider named with 1 to 32 of a-z 0-9 _ -".to_owned());
     }
     Ok(config.providers.entry(name.to_owned()).or_default())

@@ -487,14 +487,11 @@ fn unknown(name: &str, form: impl Fn(&Key) -> String) -> String {
     if name == "roles" || name.starts_with("roles.") {
         return "is a section, not a key; write roles.NAME.permissions".to_owned();
     }
-    if name == "webhooks" || name.starts_with("webhooks.") {
-        let keys: Vec<&str> = KEYS.iter().filter_map(|key| key.name.strip_prefix("webhooks.NAME.")).collect();
-        return format!("is no key; write webhooks.NAME. and one of {}", keys.join(", "));
-    }
-    if name == "providers" || name.starts_with("providers.") {
-        let keys: Vec<&str> =
-            KEYS.iter().filter_map(|key| key.name.strip_prefix("providers.NAME.")).collect();
-        return format!("is no key; write providers.NAME. and one of {}", keys.join(", "));
+    let section = name.split('.').next().unwrap_or_default();
+    if ["webhooks", "providers"].contains(&section) {
+        let before = format!("{section}.NAME.");
+        let keys: Vec<&str> = KEYS.iter().filter_map(|key| key.name.strip_prefix(&before)).collect();
+        return format!("is no key; write {before} and one of {}", keys.join(", "));
     }
     if let Some(rest) = name.strip_prefix("rules.").or((name == "rules").then_some("")) {
         let (rule, key) = rest.split_once('.').unwrap_or((rest, ""));

@@ -9,9 +9,6 @@ use zeroize::Zeroizing;
 
 use super::{Config, Origin};
 
-/// Longest name of a provider.
-const NAME_MAX: usize = 32;
-
 /// One section `providers.NAME`; what is left open is the preset's.
 #[derive(Clone, Debug, Default)]
 pub struct Provider {
@@ -138,12 +135,6 @@ impl Provider {
             Some(Preset::Microsoft) | None => false,
         })
     }
-}
-
-/// 1 to 32 of `a-z 0-9 _ -`: it stands in addresses.
-pub(super) fn is_name(name: &str) -> bool {
-    (1..=NAME_MAX).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
 /// An address of a provider: https, or http on this machine; no query, no fragment, no user.
