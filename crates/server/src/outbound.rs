@@ -3,8 +3,6 @@
 //! It trusts the certificates that the system trusts, follows no redirect, and answers for every status. The library
 //! behind it is blocking; a question waits in a thread of its own, and only so many are asked at once.
 
-#![allow(dead_code, reason = "until the first caller is there")]
-
 use std::fmt;
 use std::io::Read as _;
 use std::sync::Arc;
@@ -126,9 +124,12 @@ mod tests {
         format!("http://{address}/secret")
     }
 
-    async fn ask(url: &str) -> Result<Response<Bytes>, NoAnswer> {
+    /// Long enough for a busy machine.
+    const PATIENT: Duration = Duration::from_secs(30);
+
+    async fn ask(url: &str, patience: Duration) -> Result<Response<Bytes>, NoAnswer> {
         let question = Request::post(url).body(b"x".to_vec()).unwrap();
-        Outbound::new(Duration::from_millis(500)).ask(question).await
+        Outbound::new(patience).ask(question).await
     }
 
     #[tokio::test]
@@ -136,7 +137,7 @@ mod tests {
         for status in ["200 OK", "302 Found", "404 Not Found", "500 Oops"] {
             let answer =
                 format!("HTTP/1.1 {status}\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 2\r\n\r\nhi");
-            let answer = ask(&answers(answer.into_bytes())).await.unwrap();
+            let answer = ask(&answers(answer.into_bytes()), PATIENT).await.unwrap();
             assert!(status.starts_with(answer.status().as_str()));
             assert_eq!(&answer.body()[..], b"hi");
         }
@@ -146,14 +147,16 @@ mod tests {
     async fn a_long_answer_a_slow_one_and_none_are_refused() {
         let mut long = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
         long.resize(2 * 1024 * 1024, b'x');
-        assert_eq!(ask(&answers(long)).await.unwrap_err().to_string(), "the answer is longer than 1 MiB");
+        let error = ask(&answers(long), PATIENT).await.unwrap_err();
+        assert_eq!(error.to_string(), "the answer is longer than 1 MiB");
 
         let slow = TcpListener::bind("127.0.0.1:0").unwrap();
-        let error = ask(&format!("http://{}/secret", slow.local_addr().unwrap())).await.unwrap_err();
+        let url = format!("http://{}/secret", slow.local_addr().unwrap());
+        let error = ask(&url, Duration::from_millis(500)).await.unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
         drop(slow);
 
-        let error = ask("http://127.0.0.1:1/secret").await.unwrap_err();
+        let error = ask("http://127.0.0.1:1/secret", PATIENT).await.unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 }
