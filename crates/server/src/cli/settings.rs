@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::error::{Failure, failed};
-use crate::config::keys::{Default, KEYS, Key};
+use crate::config::keys::{self, Default, Key};
 use crate::config::{self, File, Flag, Input, Loaded, Source};
 
 const HEADING: &str = "Configuration";
@@ -105,7 +105,7 @@ fn augment(command: Command, shown: fn(&Key) -> bool) -> Command {
             .help_heading(HEADING)
             .value_parser(clap::value_parser!(PathBuf)),
     );
-    for key in KEYS {
+    for key in keys::all() {
         let Some(flag) = key.flag() else { continue };
         let default = match key.default {
             Default::Value(text) => format!(" [default: {text}]"),
@@ -159,7 +159,7 @@ impl FromArgMatches for Settings {
                 flags.push(Flag { typed: format!("--{flag}"), key: id.to_owned(), values });
             }
         };
-        for key in KEYS {
+        for key in keys::all() {
             let Some(flag) = key.flag() else { continue };
             if key.secret {
                 take(&format!("{}_file", key.name), format!("{flag}-file"));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
-use super::keys::{Default, KEYS, Key, Set};
+use super::keys::{self, Default, Key, Set};
 use super::parse::{self, Value};
 use super::providers;
 use super::rules::{RULES, Severity};
@@ -140,7 +140,7 @@ pub fn load(input: &Input<'_>) -> Result<Loaded, Invalid> {
             Severity::Warn => warnings.push(problem),
         }
     }
-    if !KEYS.iter().any(|key| key.name.starts_with("providers.") && bad.contains(key.name)) {
+    if !keys::all().any(|key| key.name.starts_with("providers.") && bad.contains(key.name)) {
         for (key, message) in providers::broken(&config) {
             let source = found.source_near(&key);
             found.problems.push(Problem { key: Some(key), source, message });
@@ -300,7 +300,7 @@ impl Found {
     /// `token.access_ttl` for `JOTGATE_TOKEN_ACCESS_TTL`.
     fn key_of_variable(&self, variable: &str) -> Option<String> {
         let plain = |variable: &str| {
-            KEYS.iter().find(|key| matches!(key.set, Set::Plain(_)) && key.variable() == variable)
+            keys::all().find(|key| matches!(key.set, Set::Plain(_)) && key.variable() == variable)
         };
         if let Some(key) = plain(variable) {
             return Some(key.name.to_owned());
@@ -308,7 +308,7 @@ impl Found {
         if let Some(key) = variable.strip_suffix("_FILE").and_then(plain).filter(|key| key.secret) {
             return Some(format!("{}_file", key.name));
         }
-        let named = KEYS.iter().filter(|key| matches!(key.set, Set::Named(_)));
+        let named = keys::all().filter(|key| matches!(key.set, Set::Named(_)));
         named.into_iter().find_map(|key| self.named_key_of(key, variable))
     }
 
@@ -360,7 +360,7 @@ impl Found {
 
     fn settings(&self) -> Vec<Setting> {
         let mut settings = Vec::new();
-        for key in KEYS {
+        for key in keys::all() {
             let mut set = self.set.iter().filter(|(_, set)| std::ptr::eq(set.key, key)).peekable();
             if set.peek().is_none() && matches!(key.set, Set::Plain(_)) {
                 let value = match key.default {
@@ -392,7 +392,7 @@ impl Source {
 
 /// The row of a full name, and what stands for `NAME`.
 fn find(full: &str) -> Option<(&'static Key, String)> {
-    KEYS.iter().find_map(|key| match key.set {
+    keys::all().find_map(|key| match key.set {
         Set::Plain(_) => (key.name == full).then(|| (key, String::new())),
         Set::Named(_) => {
             let (before, after) = key.name.split_once("NAME")?;
@@ -475,7 +475,7 @@ fn flatten(table: &DeTable<'_>, path: &mut Vec<String>, leaves: &mut Vec<Leaf>) 
 const NAMED: [&str; 4] = ["roles", "providers", "rules", "webhooks"];
 
 fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+    keys::all().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
         // A rule without a key would be for no host: more likely a slip.
         || name.split_once('.').is_some_and(|(section, rest)| {
             section != "rules" && NAMED.contains(&section) && !rest.is_empty()
@@ -490,12 +490,12 @@ fn unknown(name: &str, form: impl Fn(&Key) -> String) -> String {
     let section = name.split('.').next().unwrap_or_default();
     if ["webhooks", "providers"].contains(&section) {
         let before = format!("{section}.NAME.");
-        let keys: Vec<&str> = KEYS.iter().filter_map(|key| key.name.strip_prefix(&before)).collect();
+        let keys: Vec<&str> = keys::all().filter_map(|key| key.name.strip_prefix(&before)).collect();
         return format!("is no key; write {before} and one of {}", keys.join(", "));
     }
     if let Some(rest) = name.strip_prefix("rules.").or((name == "rules").then_some("")) {
         let (rule, key) = rest.split_once('.').unwrap_or((rest, ""));
-        let keys = KEYS.iter().filter_map(|key| key.name.strip_prefix("rules.NAME."));
+        let keys = keys::all().filter_map(|key| key.name.strip_prefix("rules.NAME."));
         let rule = if rule.is_empty() { "NAME" } else { rule };
         return match keys.clone().min_by_key(|known| strsim::osa_distance(known, key)) {
             Some(nearest) if !key.is_empty() => {
@@ -509,11 +509,11 @@ fn unknown(name: &str, form: impl Fn(&Key) -> String) -> String {
     }
     if is_section(name) {
         let keys: Vec<&str> =
-            KEYS.iter().map(|key| key.name).filter(|key| key.starts_with(&format!("{name}."))).collect();
+            keys::all().map(|key| key.name).filter(|key| key.starts_with(&format!("{name}."))).collect();
         return format!("is a section, not a key; its keys are {}", keys.join(", "));
     }
     let nearest =
-        KEYS.iter().map(form).min_by_key(|known| strsim::osa_distance(known, name)).unwrap_or_default();
+        keys::all().map(form).min_by_key(|known| strsim::osa_distance(known, name)).unwrap_or_default();
     format!("there is no such key; the nearest is {nearest}")
 }
 

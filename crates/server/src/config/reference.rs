@@ -2,29 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{Default, KEYS, Key};
-
-/// Sections in the order of the table: prefix of their keys, and heading.
-const SECTIONS: &[(&str, &str)] = &[
-    ("", "The server"),
-    ("tls.", "HTTPS"),
-    ("trusted_proxies", "Behind a proxy"),
-    ("token.", "Tokens"),
-    ("session.", "Sessions"),
-    ("cookie.", "Cookies"),
-    ("sso.", "Other root domains"),
-    ("password.", "Passwords"),
-    ("registration.", "Registration"),
-    ("roles.", "Roles"),
-    ("providers.", "Sign-in with others"),
-    ("rules.", "Rules for applications behind a proxy"),
-    ("jwks.", "Keys"),
-    ("webhooks.", "Webhooks"),
-    ("log.", "Logs"),
-];
+use super::keys::{Default, Key, SECTIONS};
 
 const INTRODUCTION: &str = "\
-<!-- Printed from the table in crates/server/src/config/keys.rs. To change it, change the table, then run
+<!-- Printed from the table in crates/server/src/config/keys. To change it, change the table, then run
      UPDATE=1 cargo test -p jotgate --lib config::reference -->
 
 # Configuration
@@ -69,18 +50,11 @@ change.
 #[must_use]
 pub fn markdown() -> String {
     let mut page = INTRODUCTION.to_owned();
-    for key in KEYS {
-        if let Some((_, heading)) = SECTIONS.iter().find(|(prefix, _)| starts_section(key, prefix)) {
-            let _ = write!(page, "\n## {heading}\n");
-        }
-        entry(&mut page, key);
+    for section in SECTIONS {
+        let _ = write!(page, "\n## {}\n", section.heading);
+        section.keys.iter().for_each(|key| entry(&mut page, key));
     }
     page
-}
-
-/// Whether the key is the first of the table with this prefix.
-fn starts_section(key: &Key, prefix: &str) -> bool {
-    KEYS.iter().find(|key| key.name.starts_with(prefix)).is_some_and(|first| first.name == key.name)
 }
 
 fn entry(page: &mut String, key: &Key) {
