@@ -9,30 +9,53 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::uri::Scheme;
 use http::{Request, Response};
 use tokio::sync::Semaphore;
-use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, AsSendBody, Body};
 
 /// Questions under way at once; one more waits for its turn.
 const AT_ONCE: usize = 32;
 /// Longest answer that is read, in bytes.
 const LONGEST: u64 = 1024 * 1024;
 
-/// A client that follows no redirect, answers for every status, and gives up after `patience`.
-pub(crate) fn agent(patience: Duration) -> Agent {
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::PlatformVerifier)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .build();
-    Agent::config_builder()
-        .tls_config(tls)
-        .timeout_global(Some(patience))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .user_agent(concat!("jotgate/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into()
+/// A client that follows no redirect and answers for every status: blocking, cheap to clone.
+///
+/// `https` goes by the proxy that the environment names. Plain `http` never does: it is for servers on this machine,
+/// and a proxy would read what is meant for them.
+#[derive(Clone, Debug)]
+pub(crate) struct Client(Agent);
+
+impl Client {
+    /// It gives up after `patience`.
+    pub(crate) fn new(patience: Duration) -> Self {
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::PlatformVerifier)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .build();
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .timeout_global(Some(patience))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .user_agent(concat!("jotgate/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Self(agent.into())
+    }
+
+    pub(crate) fn get(&self, url: &str) -> Result<Response<Body>, ureq::Error> {
+        self.run(Request::get(url).body(())?)
+    }
+
+    pub(crate) fn run(&self, question: Request<impl AsSendBody>) -> Result<Response<Body>, ureq::Error> {
+        let question = if question.uri().scheme() == Some(&Scheme::HTTPS) {
+            question
+        } else {
+            self.0.configure_request(question).proxy(None).build()
+        };
+        self.0.run(question)
+    }
 }
 
 /// Why there is no answer. Nothing of the question is in it: that may be a secret.
@@ -50,7 +73,7 @@ impl std::error::Error for NoAnswer {}
 /// Asks other servers, from async code. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbound {
-    agent: Agent,
+    client: Client,
     places: Arc<Semaphore>,
     patience: Duration,
 }
@@ -58,7 +81,7 @@ pub(crate) struct Outbound {
 impl Outbound {
     /// `patience`: the longest that a question may take, from its place in the queue to the last byte of its answer.
     pub(crate) fn new(patience: Duration) -> Self {
-        Self { agent: agent(patience), places: Arc::new(Semaphore::new(AT_ONCE)), patience }
+        Self { client: Client::new(patience), places: Arc::new(Semaphore::new(AT_ONCE)), patience }
     }
 
     /// The answer, whatever its status; a redirect is an answer like any other.
@@ -69,9 +92,9 @@ impl Outbound {
         let answered = async {
             let place = Arc::clone(&self.places).acquire_owned().await;
             let place = place.map_err(|_| NoAnswer("no more questions are asked".to_owned()))?;
-            let agent = self.agent.clone();
+            let client = self.client.clone();
             let asked = tokio::task::spawn_blocking(move || {
-                let answer = ask(&agent, question);
+                let answer = ask(&client, question);
                 drop(place); // a question that nobody waits for any more holds its place until it is over
                 answer
             });
@@ -82,8 +105,8 @@ impl Outbound {
     }
 }
 
-fn ask(agent: &Agent, question: Request<Vec<u8>>) -> Result<Response<Bytes>, NoAnswer> {
-    let (parts, body) = agent.run(question).map_err(|error| no_answer(&error))?.into_parts();
+fn ask(client: &Client, question: Request<Vec<u8>>) -> Result<Response<Bytes>, NoAnswer> {
+    let (parts, body) = client.run(question).map_err(|error| no_answer(&error))?.into_parts();
     let mut read = Vec::new();
     // One byte more than there may be tells a longer answer from one that just fits.
     let mut reader = body.into_reader().take(LONGEST + 1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::{Failure, failed, warn};
 use crate::config::Origin;
-use crate::outbound::agent;
+use crate::outbound::Client;
 
 /// Longest answer that is read.
 const LONGEST: u64 = 1024 * 1024;
@@ -25,7 +25,7 @@ pub(super) fn text(url: &str) -> Result<String, Failure> {
         }
         _ => {}
     }
-    let mut response = agent(TIMEOUT).get(url).call().map_err(|error| wrong(&error))?;
+    let mut response = Client::new(TIMEOUT).get(url).map_err(|error| wrong(&error))?;
     if response.status() != 200 {
         return Err(wrong(&format!("the answer was {}", response.status())));
     }

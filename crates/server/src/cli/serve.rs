@@ -40,7 +40,7 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         // Until the end as well: what waits is sent when it goes.
-        let _traces = otel::start(outbound::agent);
+        let _traces = otel::start(outbound::Client::new);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
         runtime.block_on(until_stopped(loaded.config))
     }

@@ -6,12 +6,13 @@ use axum::body::Body;
 use axum::extract::MatchedPath;
 
 use crate::http::log::Line;
+use crate::outbound;
 
 #[derive(Debug)]
 pub(crate) struct Traces;
 
 #[inline]
-pub(crate) fn start(_: fn(Duration) -> ureq::Agent) -> Traces {
+pub(crate) fn start(_: fn(Duration) -> outbound::Client) -> Traces {
     Traces
 }
 

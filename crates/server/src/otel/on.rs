@@ -20,6 +20,7 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracer
 
 use super::queue::{Bounded, Client, Exporter, Queue};
 use crate::http::log::{Line, known};
+use crate::outbound;
 
 const TRACEPARENT: &str = "traceparent";
 /// How long the end of the program waits for the collector.
@@ -35,8 +36,8 @@ static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 pub(crate) struct Traces(Option<(SdkTracerProvider, Arc<Queue>)>);
 
 /// Begins to export, if the environment names a collector. What is wrong with the settings is logged, and the server
-/// then runs without traces. `agent` makes a client that gives up after the given time.
-pub(crate) fn start(agent: fn(Duration) -> ureq::Agent) -> Traces {
+/// then runs without traces. `client` makes one that gives up after the given time.
+pub(crate) fn start(client: fn(Duration) -> outbound::Client) -> Traces {
     let endpoint = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
     if !endpoint.iter().any(|name| variable(name).is_some())
         || variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
@@ -58,7 +59,7 @@ pub(crate) fn start(agent: fn(Duration) -> ureq::Agent) -> Traces {
     let exporter = SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
-        .with_http_client(Client::new(agent(timeout), Arc::clone(&queue)))
+        .with_http_client(Client::new(client(timeout), Arc::clone(&queue)))
         .build();
     let Ok(exporter) = exporter else {
         // Its own words can repeat what is set, and an address can have a password in it.

@@ -11,7 +11,8 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor};
-use ureq::Agent;
+
+use crate::outbound;
 
 /// How often the log says that spans are lost.
 const QUIET: Duration = Duration::from_secs(60);
@@ -156,17 +157,17 @@ impl SpanExporter for Exporter {
 /// The way to the collector: the program's own client. It blocks, as the thread of the batches may.
 #[derive(Debug)]
 pub(super) struct Client {
-    agent: Agent,
+    client: outbound::Client,
     queue: Arc<Queue>,
 }
 
 impl Client {
-    pub(super) fn new(agent: Agent, queue: Arc<Queue>) -> Self {
-        Self { agent, queue }
+    pub(super) fn new(client: outbound::Client, queue: Arc<Queue>) -> Self {
+        Self { client, queue }
     }
 
     fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ureq::Error> {
-        let response = self.agent.run(request.map(|body| body.to_vec()))?;
+        let response = self.client.run(request.map(|body| body.to_vec()))?;
         let (parts, mut body) = response.into_parts();
         let body = body.with_config().limit(LONGEST).read_to_vec()?;
         Ok(Response::from_parts(parts, body.into()))

@@ -19,5 +19,6 @@ mod help;
 mod host;
 mod operate;
 mod ops;
+mod outbound;
 mod program;
 mod token;

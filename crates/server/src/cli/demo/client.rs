@@ -2,7 +2,6 @@
 
 use http::Request;
 use serde_json::Value;
-use ureq::Agent;
 
 use crate::cli::error::{Failure, failed};
 use crate::cli::fetch;
@@ -31,7 +30,7 @@ pub(super) struct Answer {
 }
 
 pub(super) struct Client {
-    agent: Agent,
+    client: outbound::Client,
     pub(super) origin: String,
 }
 
@@ -59,7 +58,7 @@ impl<'a> Ask<'a> {
 
 impl Client {
     pub(super) fn new(origin: String) -> Self {
-        Self { agent: outbound::agent(fetch::TIMEOUT), origin }
+        Self { client: outbound::Client::new(fetch::TIMEOUT), origin }
     }
 
     pub(super) fn send(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
@@ -71,9 +70,9 @@ impl Client {
         let response = match &ask.body {
             Some(body) => {
                 let request = request.header("Content-Type", "application/json").body(body.clone());
-                self.agent.run(request.map_err(|error| wrong(&error))?)
+                self.client.run(request.map_err(|error| wrong(&error))?)
             }
-            None => self.agent.run(request.body(()).map_err(|error| wrong(&error))?),
+            None => self.client.run(request.body(()).map_err(|error| wrong(&error))?),
         };
         let mut response = response.map_err(|error| wrong(&error))?;
         let text = response.body_mut().read_to_string().map_err(|error| wrong(&error))?;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use http::header::{DATE, LOCATION};
+use http::{Request, StatusCode};
 use serde_json::Value;
 
 use super::Finding;
 use crate::config::{Config, Origin};
 use crate::edge::Edge;
-use crate::outbound;
+use crate::outbound::Client;
 
 /// No question takes longer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,12 +27,15 @@ pub(super) fn look(config: &Config, edge: &Edge, published: Option<&[String]>) -
         }
         None => Origin::of_listener(config.listen, config.tls.is_some()),
     };
-    let agent = outbound::agent(PATIENCE);
+    let client = Client::new(PATIENCE);
     // 32 hexadecimal digits are what the server makes itself.
     let random = edge.random().map_or(0, u64::from_ne_bytes);
     let id = format!("doctor-{random:016x}");
-    let asked =
-        agent.get(format!("{url}/.well-known/openid-configuration")).header("x-request-id", &id).call();
+    let question = Request::get(format!("{url}/.well-known/openid-configuration"))
+        .header("x-request-id", &id)
+        .body(())
+        .map_err(ureq::Error::from);
+    let asked = question.and_then(|question| client.run(question));
     let mut response = match asked {
         Ok(response) => response,
         Err(error) => {
@@ -71,7 +74,7 @@ pub(super) fn look(config: &Config, edge: &Edge, published: Option<&[String]>) -
         ));
         return findings;
     }
-    findings.extend(jwks(&agent, &url, published));
+    findings.extend(jwks(&client, &url, published));
     if findings.is_empty() {
         findings
             .push(Finding::good("reachability", format!("{url} answers, with these keys and this clock")));
@@ -117,13 +120,12 @@ fn proxy(config: &Config, url: &Origin, id_came_back: bool) -> Option<Finding> {
     })
 }
 
-fn jwks(agent: &ureq::Agent, url: &Origin, published: Option<&[String]>) -> Option<Finding> {
+fn jwks(client: &Client, url: &Origin, published: Option<&[String]>) -> Option<Finding> {
     let path = format!("{url}/.well-known/jwks.json");
     let wrong =
         |message: String, fix: &str| Some(Finding::wrong("published keys", "public_url", message, fix));
-    let text = agent
+    let text = client
         .get(&path)
-        .call()
         .and_then(|mut response| response.body_mut().with_config().limit(LONGEST).read_to_string());
     let text = match text {
         Ok(text) => text,
