@@ -332,6 +332,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// entries, and where the trail ends now.
     async fn audit_since(&self, query: AuditQuery, position: Option<&str>) -> Result<AuditPage, StoreError>;
 
+    /// Entries with a greater number than `after`, in the order of their numbers, `limit` at most.
+    async fn audit_after(&self, after: i64, limit: u32) -> Result<Vec<audit::Entry>, StoreError>;
+
     /// Which database this is: a position in the trail of another one says nothing here.
     async fn mark(&self) -> Result<String, StoreError>;
 
@@ -353,8 +356,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Removes what no rule will ask for again (expired sessions, tickets, revocations, throttles, uses; audit entries
     /// beyond `keep_audit`, dead letters beyond [`crate::webhook::MOST_DEAD`]), at most `batch` rows of a kind; returns how
-    /// many went.
+    /// many went. A message that waits for a webhook stays.
     async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError>;
+
+    /// What the database's clock says; none where it has no other than the caller's.
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// The connections to a database outside of this process; none where it is inside.
     fn connections(&self) -> Option<Connections>;

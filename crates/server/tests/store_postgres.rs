@@ -50,6 +50,18 @@ async fn rows_that_commit_out_of_order_are_not_missed() {
     }
 }
 
+/// A node finds out by it that its own clock is wrong.
+#[tokio::test]
+async fn the_database_says_what_its_clock_says() {
+    let database = postgres::database();
+    let store = open(&database).await;
+    let read = || -> i64 {
+        database.sql("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint").trim().parse().unwrap()
+    };
+    let (before, said, after) = (read(), store.clock().await.unwrap().unwrap().0, read());
+    assert!((before..=after).contains(&said), "{before} {said} {after}");
+}
+
 /// The same in the audit trail: one that took its id early and commits late is not missed, and nothing comes twice.
 #[tokio::test]
 async fn audit_entries_that_commit_out_of_order_are_not_missed() {

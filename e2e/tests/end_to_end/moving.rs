@@ -3,6 +3,11 @@
 
 use e2e::Server;
 use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 #[test]
 fn an_installation_moves_and_nobody_notices() {
@@ -123,4 +128,97 @@ fn a_backup_of_postgresql_is_restored() {
     // One list further: no status entry is given twice.
     let claims = e2e::claims(renewed["access_token"].as_str().unwrap());
     assert!(claims["status"]["status_list"]["uri"].as_str().unwrap().ends_with("/1"), "{claims}");
+}
+
+/// A webhook goes on in the other database where it was: nothing is told twice, nothing is left out.
+#[test]
+fn a_webhook_goes_on_where_it_was() {
+    let status = Arc::new(AtomicU16::new(204));
+    let (url, taken) = receiver(Arc::clone(&status));
+    let config = format!(
+        "password.hash = \"argon2id,m=64,t=1\"\n[webhooks.app]\nurl = \"{url}\"\n\
+         secret = \"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"\nevents = [\"user.registered\", \"user.imported\"]\n"
+    );
+    let mut server = Server::with().config(&config).start();
+    let register = |server: &Server, name: &str| -> String {
+        let user = json!({"username": name, "password": "four unrelated words"});
+        let answer = server.client().post("/auth/register").json(&user).send().is(201).json();
+        answer["user"]["id"].as_str().unwrap().to_owned()
+    };
+    let told = register(&server, "told");
+    wait("the first is told", || *taken.lock().unwrap() == [told.as_str()]);
+    status.store(500, Ordering::SeqCst);
+    let waits = register(&server, "waits");
+    wait("it was tried", || taken.lock().unwrap().len() == 2);
+    server.terminate();
+    // Nobody reads these out of the trail any more before the move: more than are read at once.
+    let rows: String = (0..250).map(|n| format!("{{\"username\":\"user-{n}\"}}\n")).collect();
+    std::fs::write(server.folder().join("users.jsonl"), rows).unwrap();
+    let imported = server.command(["user", "import", "users.jsonl"]);
+    assert!(imported.status.success(), "{imported:?}");
+
+    let database = testing::postgres::database();
+    server.secret(testing::postgres::PASSWORD);
+    std::fs::write(server.folder().join("database-url"), database.url()).unwrap();
+    let moved = server.command(["move", "--to-file", "database-url"]);
+    assert!(moved.status.success(), "{moved:?}");
+    status.store(204, Ordering::SeqCst);
+    taken.lock().unwrap().clear();
+    server.set_env("JOTGATE_DATABASE_URL", &database.url());
+    server.start_again();
+    let after = register(&server, "after");
+    wait("all are told", || taken.lock().unwrap().len() >= 252);
+    std::thread::sleep(Duration::from_secs(2));
+    let mut users = taken.lock().unwrap().clone();
+    assert!(users.contains(&waits) && users.contains(&after) && !users.contains(&told));
+    users.sort();
+    users.dedup();
+    assert_eq!(users.len(), 252);
+    assert_eq!(taken.lock().unwrap().len(), 252, "each once");
+}
+
+/// Answers with `status`, and keeps whom each message is about.
+fn receiver(status: Arc<AtomicU16>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hooks", listener.local_addr().unwrap());
+    let taken: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = Arc::clone(&taken);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let (kept, status) = (Arc::clone(&kept), Arc::clone(&status));
+            std::thread::spawn(move || receive(&stream, &kept, &status));
+        }
+    });
+    (url, taken)
+}
+
+fn receive(mut stream: &std::net::TcpStream, kept: &Mutex<Vec<String>>, status: &AtomicU16) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+            let line = line.trim_end().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            length = line.strip_prefix("content-length: ").map_or(length, |length| length.parse().unwrap());
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        let message: Value = serde_json::from_slice(&body).unwrap();
+        kept.lock().unwrap().push(message["data"]["user_id"].as_str().unwrap().to_owned());
+        let status = status.load(Ordering::SeqCst);
+        write!(stream, "HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n").ok()?;
+    }
+}
+
+fn wait(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        // Where the machine was so slow that two tries had failed, the next one follows after five minutes.
+        assert!(begun.elapsed() < Duration::from_secs(400), "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

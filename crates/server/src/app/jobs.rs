@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jotgate_domain::Timestamp;
 use jotgate_domain::status::LIST_SIZE;
+use jotgate_domain::store::StoreError;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::App;
@@ -13,6 +15,8 @@ use super::App;
 const KEEP_AUDIT: u64 = 1_000_000;
 /// Rows of a kind that one sweep removes: short enough to wait behind.
 const SWEEP_BATCH: u32 = 500;
+/// A clock that is further ahead of the database's removes nothing: others still need what it calls expired.
+const AHEAD: Duration = Duration::from_secs(60);
 /// The database is heard at least this often.
 const HEAR_EVERY: Duration = Duration::from_secs(1);
 
@@ -75,7 +79,7 @@ impl App {
 
     async fn sweep(&self) {
         loop {
-            match self.store.sweep(self.now(), KEEP_AUDIT, SWEEP_BATCH).await {
+            match self.sweep_once().await {
                 // There is more of it: go on, but let others write in between.
                 Ok(gone) if gone >= u64::from(SWEEP_BATCH) => sleep(Duration::from_millis(50)).await,
                 Ok(_) => sleep(Duration::from_secs(60)).await,
@@ -85,5 +89,27 @@ impl App {
                 }
             }
         }
+    }
+
+    async fn sweep_once(&self) -> Result<u64, StoreError> {
+        match self.trusted_now().await? {
+            Some(now) => self.store.sweep(now, KEEP_AUDIT, SWEEP_BATCH).await,
+            None => Ok(0),
+        }
+    }
+
+    /// By which something may be removed: now, unless this clock is ahead of the database's.
+    pub(super) async fn trusted_now(&self) -> Result<Option<Timestamp>, StoreError> {
+        let now = self.now();
+        let theirs = self.store.clock().await?;
+        let ahead = theirs.map_or(Duration::ZERO, |theirs| now.since(theirs));
+        if ahead <= AHEAD {
+            return Ok(Some(now));
+        }
+        tracing::warn!(
+            seconds = ahead.as_secs(),
+            "this machine's clock is ahead of the database's: nothing that has expired is removed"
+        );
+        Ok(None)
     }
 }

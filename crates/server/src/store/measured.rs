@@ -213,6 +213,10 @@ impl Store for Measured {
         self.stats.audit.measure(self.inner.audit_since(query, position)).await
     }
 
+    async fn audit_after(&self, after: i64, limit: u32) -> Result<Vec<audit::Entry>, StoreError> {
+        self.stats.audit.measure(self.inner.audit_after(after, limit)).await
+    }
+
     async fn mark(&self) -> Result<String, StoreError> {
         self.stats.setting.measure(self.inner.mark()).await
     }
@@ -236,6 +240,10 @@ impl Store for Measured {
 
     async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError> {
         self.stats.sweep.measure(self.inner.sweep(now, keep_audit, batch)).await
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.stats.ping.measure(self.inner.clock()).await
     }
 
     fn connections(&self) -> Option<Connections> {

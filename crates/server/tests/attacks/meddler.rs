@@ -178,6 +178,10 @@ impl Store for Meddler {
         self.real.audit_since(query, position).await
     }
 
+    async fn audit_after(&self, after: i64, limit: u32) -> Result<Vec<audit::Entry>, StoreError> {
+        self.real.audit_after(after, limit).await
+    }
+
     async fn mark(&self) -> Result<String, StoreError> {
         self.real.mark().await
     }
@@ -200,6 +204,10 @@ impl Store for Meddler {
 
     async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError> {
         self.real.sweep(now, keep_audit, batch).await
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.real.clock().await
     }
 
     fn connections(&self) -> Option<Connections> {

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jotgate::store::Sqlite;
+use jotgate_domain::store::Store as _;
+use jotgate_domain::webhook::Delivery;
+use jotgate_domain::{Change, Timestamp};
 use serde_json::Value;
 
 use super::host::{Host, PASSWORD};
@@ -208,6 +212,62 @@ fn who_answers_at_public_url_is_told() {
     let found: Vec<_> = findings.iter().map(|finding| &finding["check"]).collect();
     assert_eq!(found, ["published keys"], "{findings:#?}");
     assert_eq!(findings[0]["setting"], "public_url");
+}
+
+/// Dead letters; a receiver that is gone; messages for a webhook that was taken out of the configuration.
+#[test]
+fn what_webhooks_need_an_operator_for_is_told() {
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = receiver.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in receiver.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 8192]);
+            let _ = stream.write_all(b"HTTP/1.1 410 Gone\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let mut host = Host::start();
+    let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    let config = format!("[webhooks.app]\nurl = \"http://{address}/canary\"\nsecret = \"{secret}\"\n");
+    host.place.write("jotgate.toml", &config);
+    host.start_again(&[]);
+    let run = host.place.run(&["doctor"]);
+    assert!(run.out.contains("no receiver is gone, and there are no dead letters"), "{}", run.out);
+    host.stop();
+
+    let dead = Delivery {
+        id: "app-1-1".to_owned(),
+        webhook: "app".to_owned(),
+        kind: "user.registered".to_owned(),
+        body: "{}".to_owned(),
+        tries: 10,
+        next_at: Timestamp(1),
+        // Not so old that it would be removed.
+        dead_at: Some(Timestamp(i64::MAX)),
+        problem: "answered 500".to_owned(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Sqlite::open(&host.place.path().join("jotgate-data/jotgate.db"), Timestamp(1)).unwrap();
+        store.apply(vec![Change::PutDelivery(dead)], Vec::new()).await.unwrap();
+    });
+    finds(&host, &[], "webhooks", "warning", "webhooks.app.url", "app has 1 dead letters");
+
+    host.start_again(&[]);
+    host.run(&["webhook", "retry", "--all"]).exits(0);
+    let begun = Instant::now();
+    while !host.run(&["webhook", "list"]).out.contains("gone") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "never gone");
+    }
+    finds(&host, &[], "webhooks", "wrong", "webhooks.app.url", "the receiver of app answered 410 (gone)");
+
+    host.place.write("jotgate.toml", "");
+    host.start_again(&[]);
+    let words = "app is configured no longer, and 1 messages";
+    finds(&host, &[], "webhooks", "warning", "webhooks.app.url", words);
+    let list = host.run(&["webhook", "list"]).exits(0);
+    assert!(list.out.contains("not configured"), "{}", list.out);
+    assert!(!list.out.contains("canary"));
 }
 
 #[test]

@@ -90,6 +90,10 @@ pub(crate) async fn the_audit_trail_reads_in_order(store: &DynStore) {
     let all = AuditQuery { limit: 100, ..AuditQuery::default() };
     assert_eq!(read(all.clone()).await, events);
     assert_eq!(read(AuditQuery { limit: 2, ..all.clone() }).await, events[3..]);
+    // By number, the oldest first.
+    let entries = store.audit(all.clone()).await.unwrap();
+    assert_eq!(store.audit_after(0, 2).await.unwrap(), entries[..2]);
+    assert_eq!(store.audit_after(entries[1].id, 100).await.unwrap(), entries[2..]);
     // From a position on in pages of two, which may be asked for again; what comes meanwhile is in the last.
     let since = async |query: &AuditQuery, mut position: String| -> Vec<Event> {
         let mut read = Vec::new();

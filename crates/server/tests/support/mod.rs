@@ -31,7 +31,11 @@ pub struct Fixed {
 
 impl Fixed {
     pub fn new() -> Self {
-        Self { now: Arc::new(AtomicI64::new(START * 1000)), seed: Arc::new(AtomicU64::new(1)) }
+        Self::at(Timestamp(START * 1000))
+    }
+
+    pub fn at(now: Timestamp) -> Self {
+        Self { now: Arc::new(AtomicI64::new(now.0)), seed: Arc::new(AtomicU64::new(1)) }
     }
 
     pub fn pass(&self, time: Duration) {
@@ -93,14 +97,18 @@ impl Site {
     }
 
     pub async fn with(origin: Origin, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_clock(origin, Fixed::new(), change).await
+    }
+
+    pub async fn with_clock(origin: Origin, clock: Fixed, change: impl FnOnce(&mut Config)) -> Self {
         let dir = Arc::new(TempDir::new().unwrap());
         let mut config = config(&dir);
         config.registration_enabled = Some(true);
         change(&mut config);
-        Self::open(dir, config, origin, Fixed::new()).await
+        Self::open(dir, config, origin, clock).await
     }
 
-    async fn open(dir: Arc<TempDir>, config: Config, origin: Origin, clock: Fixed) -> Self {
+    pub async fn open(dir: Arc<TempDir>, config: Config, origin: Origin, clock: Fixed) -> Self {
         let app = App::open(config.clone(), origin.clone(), Edge::new(clock.clone())).await.unwrap();
         Self::over(app, dir, config, origin, clock)
     }

@@ -1,17 +1,14 @@
 //! From the audit trail into the table of messages.
 
-use jotgate_domain::audit::Entry;
 use jotgate_domain::store::{AuditPage, AuditQuery, Change, Expect, StoreError};
 use jotgate_domain::webhook::MOST_PENDING;
 
-use super::{Cursor, message};
+use super::{Cursor, end_of_trail, message};
 use crate::app::App;
 use crate::config::Webhook;
 
 /// Entries that are read at once.
 const PAGE: u32 = 100;
-/// Entries that are looked through for what is new after the database was exchanged for another.
-const NEWEST: u32 = 10_000;
 
 /// What there is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +30,15 @@ impl App {
             return Ok(Next::Nothing);
         }
         let moved = cursor.mark != self.webhooks.mark;
-        let page =
-            if moved { self.since_entry(cursor.entry).await? } else { self.since(&cursor.position).await? };
-        if page.entries.is_empty() && !moved {
+        let cursor = if moved { self.arrived(cursor).await? } else { cursor };
+        let page = match cursor.by_number_until {
+            Some(until) => self.by_number(&cursor, until).await?,
+            None => self.since(&cursor.position).await?,
+        };
+        let full = page.entries.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
+        let by_number_until = cursor.by_number_until.filter(|_| full);
+        let turned = moved || by_number_until != cursor.by_number_until;
+        if page.entries.is_empty() && !turned {
             return Ok(Next::Send);
         }
         let counts = self.store.delivery_counts().await?;
@@ -47,17 +50,12 @@ impl App {
         let mut changes: Vec<_> =
             wanted.map(|entry| Change::PutDelivery(message::about(name, entry, now))).collect();
         let newest = page.entries.iter().map(|entry| entry.id).max().unwrap_or(cursor.entry);
-        let after = Cursor {
-            mark: self.webhooks.mark.clone(),
-            position: page.position,
-            entry: newest.max(cursor.entry),
-            gone_at: None,
-        };
+        let after =
+            Cursor { position: page.position, entry: newest.max(cursor.entry), by_number_until, ..cursor };
         changes.push(after.put(name));
         let stands = Expect::Setting { name: Cursor::setting(name), value: Some(before) };
         self.apply(changes, vec![self.webhooks.lease.expect(), stands]).await?;
-        let full = page.entries.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
-        Ok(if full { Next::ReadOn } else { Next::Send })
+        Ok(if full || turned { Next::ReadOn } else { Next::Send })
     }
 
     async fn since(&self, position: &str) -> Result<AuditPage, StoreError> {
@@ -65,13 +63,16 @@ impl App {
         self.store.audit_since(query, Some(position)).await
     }
 
-    /// In a database that was filled from another one, whose positions mean nothing here: by number. While it was
-    /// carried over nobody wrote, so no number can come late.
-    async fn since_entry(&self, last: i64) -> Result<AuditPage, StoreError> {
-        let position = self.store.audit_since(AuditQuery::default(), None).await?.position;
-        let query = AuditQuery { limit: NEWEST, ..AuditQuery::default() };
-        let mut entries: Vec<Entry> = self.store.audit(query).await?;
-        entries.retain(|entry| entry.id > last);
-        Ok(AuditPage { entries, position })
+    /// In a database that was filled from another one, whose positions mean nothing here: what was not told there is
+    /// read by number, however much it is. While it was carried over nobody wrote, so no number up to here comes late.
+    async fn arrived(&self, cursor: Cursor) -> Result<Cursor, StoreError> {
+        let (position, newest) = end_of_trail(&*self.store).await?;
+        Ok(Cursor { mark: self.webhooks.mark.clone(), position, by_number_until: Some(newest), ..cursor })
+    }
+
+    async fn by_number(&self, cursor: &Cursor, until: i64) -> Result<AuditPage, StoreError> {
+        let mut entries = self.store.audit_after(cursor.entry, PAGE).await?;
+        entries.retain(|entry| entry.id <= until);
+        Ok(AuditPage { entries, position: cursor.position.clone() })
     }
 }

@@ -7,6 +7,7 @@
 //! out is sent again, under the same id.
 
 mod collect;
+mod forsaken;
 mod lease;
 mod message;
 mod operate;
@@ -44,6 +45,10 @@ struct Cursor {
     position: String,
     /// The newest entry that was read: what holds in another database, too.
     entry: i64,
+    /// In a database that was filled from another one: up to here entries are read by number, and from the position on
+    /// afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by_number_until: Option<i64>,
     /// The receiver said that it is gone (410): nothing is sent until the operator says so.
     gone_at: Option<Timestamp>,
 }
@@ -65,6 +70,13 @@ impl Cursor {
         let value = serde_json::to_string(self).unwrap_or_default();
         Change::PutSetting { name: Self::setting(webhook), value }
     }
+}
+
+/// Position and number where the trail ends. The position first: what is added in between then comes after it.
+async fn end_of_trail(store: &dyn Store) -> Result<(String, i64), StoreError> {
+    let position = store.audit_since(AuditQuery::default(), None).await?.position;
+    let newest = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await?;
+    Ok((position, newest.last().map_or(0, |entry| entry.id)))
 }
 
 /// What a running server knows of its webhooks.
@@ -99,10 +111,8 @@ impl Webhooks {
             if Cursor::read(store, name).await?.is_some() {
                 continue;
             }
-            let position = store.audit_since(AuditQuery::default(), None).await?.position;
-            let newest = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await?;
-            let entry = newest.last().map_or(0, |entry| entry.id);
-            let cursor = Cursor { mark: mark.clone(), position, entry, gone_at: None };
+            let (position, entry) = end_of_trail(store).await?;
+            let cursor = Cursor { mark: mark.clone(), position, entry, by_number_until: None, gone_at: None };
             let nothing = Expect::Setting { name: Cursor::setting(name), value: None };
             match store.apply(vec![cursor.put(name)], vec![nothing]).await {
                 // Another node was quicker.
@@ -182,14 +192,19 @@ impl From<OpenWebhooksError> for super::OpenError {
 }
 
 impl App {
-    /// Runs until dropped; returns at once where no webhook is configured.
+    /// Runs until dropped. Where no webhook is configured it looks after what waits for former ones only.
     pub(super) async fn serve_webhooks(&self) {
         let webhooks = &self.config.webhooks;
         if webhooks.is_empty() {
-            return;
+            return self.look_after_forsaken().await;
         }
         let sending = join_all(webhooks.iter().map(|(name, webhook)| self.serve_webhook(name, webhook)));
-        tokio::join!(self.webhooks.lease.keep(&*self.store), self.count_deliveries(), sending);
+        tokio::join!(
+            self.webhooks.lease.keep(&*self.store),
+            self.count_deliveries(),
+            self.look_after_forsaken(),
+            sending
+        );
     }
 
     async fn count_deliveries(&self) {

@@ -11,10 +11,12 @@ use crate::outbound::Outbound;
 /// Dead letters that are taken up at once.
 const BATCH: u32 = 500;
 
-/// A webhook of the configuration as it stands.
+/// A webhook as it stands.
 #[derive(Clone, Debug)]
 pub struct WebhookState {
     pub name: String,
+    /// Else it was, and left messages: nothing is sent to it.
+    pub configured: bool,
     /// Scheme and host: the rest of the address may be a secret.
     pub origin: String,
     /// Names of actions; `*`: all.
@@ -26,7 +28,7 @@ pub struct WebhookState {
 }
 
 impl Operator {
-    /// Those of the configuration.
+    /// Those of the configuration, and former ones that left messages.
     ///
     /// # Errors
     /// [`OperatorError::Fault`].
@@ -38,6 +40,7 @@ impl Operator {
             let cursor = Cursor::read(&*self.store, name).await?;
             states.push(WebhookState {
                 name: name.clone(),
+                configured: true,
                 origin: webhook.origin(),
                 events: webhook.event_names(),
                 pending: count.pending,
@@ -45,6 +48,16 @@ impl Operator {
                 gone_at: cursor.and_then(|(_, cursor)| cursor.gone_at),
             });
         }
+        let former = counts.into_iter().filter(|count| !self.config.webhooks.contains_key(&count.webhook));
+        states.extend(former.map(|count| WebhookState {
+            name: count.webhook,
+            configured: false,
+            origin: String::new(),
+            events: Vec::new(),
+            pending: count.pending,
+            dead: count.dead,
+            gone_at: None,
+        }));
         Ok(states)
     }
 

@@ -53,7 +53,7 @@ pub(super) async fn look(config: &Config, edge: &Edge) -> (Vec<Finding>, Option<
     (findings, published)
 }
 
-/// Receivers that are gone, and messages that were given up.
+/// Receivers that are gone, messages that were given up, and those that nothing sends any more.
 async fn webhooks(operator: &Operator) -> Vec<Finding> {
     const CHECK: &str = "webhooks";
     let states = match operator.webhooks().await {
@@ -67,6 +67,13 @@ async fn webhooks(operator: &Operator) -> Vec<Finding> {
     let mut findings = Vec::new();
     for state in &states {
         let (name, setting) = (&state.name, format!("webhooks.{}.url", state.name));
+        if !state.configured {
+            let left = state.pending + state.dead;
+            let message = format!("{name} is configured no longer, and {left} messages for it are left");
+            let fix = "configure it again to have them sent; or leave them, and they go after two months";
+            findings.push(Finding::warning(CHECK, &setting, message, fix));
+            continue;
+        }
         if let Some(at) = state.gone_at {
             let message =
                 format!("the receiver of {name} answered 410 (gone) {}", relative(at, operator.now()));

@@ -10,7 +10,7 @@ use crate::cli::output::{self, BAD, GOOD, relative, rfc3339};
 use crate::cli::settings::Settings;
 use crate::cli::table::{Cell, Table};
 
-/// List the configured webhooks, and what waits for each
+/// List the configured webhooks, and what waits for each; former ones too, while there are messages for them
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -27,6 +27,7 @@ pub(in crate::cli) struct List {
 #[derive(Serialize)]
 struct WebhookJson<'a> {
     name: &'a str,
+    configured: bool,
     origin: &'a str,
     events: &'a [String],
     pending: u64,
@@ -49,6 +50,7 @@ impl List {
             let mut table = Table::new(&["WEBHOOK", "AT", "EVENTS", "WAITING", "DEAD", "STATE"]);
             for webhook in &webhooks {
                 let state = match webhook.gone_at {
+                    _ if !webhook.configured => Cell::styled(BAD, "not configured"),
                     Some(at) => Cell::styled(BAD, &format!("gone {}", relative(at, operator.now()))),
                     None => Cell::styled(GOOD, "on"),
                 };
@@ -69,6 +71,7 @@ impl List {
 fn json(webhook: &WebhookState) -> WebhookJson<'_> {
     WebhookJson {
         name: &webhook.name,
+        configured: webhook.configured,
         origin: &webhook.origin,
         events: &webhook.events,
         pending: webhook.pending,

@@ -519,6 +519,10 @@ impl Store for Postgres {
         Ok(page)
     }
 
+    async fn audit_after(&self, after: i64, limit: u32) -> Result<Vec<audit::Entry>, StoreError> {
+        self.many(&sql::AUDIT_AFTER, &[&after, &i64::from(limit)], rows::entry).await
+    }
+
     async fn mark(&self) -> Result<String, StoreError> {
         let found = self.one(&sql::MARK, &[], |row| rows::get(row, 0)).await?;
         found.ok_or_else(|| codec::corrupt("no answer to which database this is"))
@@ -593,14 +597,12 @@ impl Store for Postgres {
         }
         let (old, batch) = (now.minus(webhook::DEAD_FOR).0, i64::from(batch));
         let most: i64 = webhook::MOST_DEAD.into();
-        for rows in [
-            self.read(&sql::SWEEP_DEAD, &[&old, &most, &batch]).await?,
-            self.read(&sql::SWEEP_ORPHANS, &[&old, &batch]).await?,
-        ] {
-            let gone: i64 = rows.first().map(|row| rows::get(row, 0)).transpose()?.unwrap_or(0);
-            all += gone.unsigned_abs();
-        }
-        Ok(all)
+        let dead = self.one(&sql::SWEEP_DEAD, &[&old, &most, &batch], |row| rows::get::<i64>(row, 0)).await?;
+        Ok(all + dead.unwrap_or(0).unsigned_abs())
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.one(&sql::CLOCK, &[], |row| rows::instant(row, 0)).await
     }
 
     fn connections(&self) -> Option<Connections> {

@@ -175,6 +175,8 @@ statements! {
         "WHERE ($1 IS NULL OR action = $1) ORDER BY id DESC LIMIT $2";
     AUDIT_NEWEST_OF [TEXT, INT8, UUID] = audit_columns!(),
         "WHERE user_id = $3 AND ($1 IS NULL OR action = $1) ORDER BY id DESC LIMIT $2";
+    AUDIT_AFTER [INT8, INT8] = audit_columns!(), "WHERE id > $1 ORDER BY id LIMIT $2";
+    CLOCK [] = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
     EXPECT_USER [UUID, INT8] =
         "SELECT jotgate_expect(count(*) = 1) FROM (SELECT 1 FROM users WHERE id = $1 AND version = $2 \
@@ -329,8 +331,4 @@ statements! {
          WHERE dead_at < $1 ORDER BY dead_at LIMIT $3)) OR id = ANY(ARRAY(SELECT id FROM webhook_deliveries \
          WHERE dead_at IS NOT NULL ORDER BY dead_at DESC LIMIT $3 OFFSET $2)) RETURNING 1) \
          SELECT count(*), count(*) FROM gone";
-    /// Messages for a webhook that nobody configures any more.
-    SWEEP_ORPHANS [INT8, INT8] =
-        "WITH gone AS (DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY(SELECT id FROM webhook_deliveries \
-         WHERE dead_at IS NULL AND next_at < $1 LIMIT $2)) RETURNING 1) SELECT count(*), count(*) FROM gone";
 }

@@ -671,9 +671,6 @@ pub(super) const SWEEP_OLD: &str = "DELETE FROM webhook_deliveries WHERE id IN \
 /// Those that are too many beside newer ones; a number that every instant is above, so that it is searched for.
 pub(super) const SWEEP_MANY: &str = "DELETE FROM webhook_deliveries WHERE id IN \
      (SELECT id FROM webhook_deliveries WHERE dead_at > 0 ORDER BY dead_at DESC LIMIT ?2 OFFSET ?1)";
-/// Messages for a webhook that nobody configures any more.
-pub(super) const SWEEP_ORPHANS: &str = "DELETE FROM webhook_deliveries WHERE id IN \
-     (SELECT id FROM webhook_deliveries WHERE dead_at IS NULL AND next_at < ?1 LIMIT ?2)";
 
 /// Sessions looked at by one pass of the sweeper.
 #[derive(Clone, Copy, Debug)]
@@ -715,6 +712,5 @@ pub(super) fn sweep_rest(tx: &Tx<'_>, now: Timestamp, keep_audit: u64, batch: u3
     let old = now.minus(webhook::DEAD_FOR).0;
     gone += tx.connection.prepare_cached(SWEEP_OLD)?.execute(params![old, batch])?;
     gone += tx.connection.prepare_cached(SWEEP_MANY)?.execute(params![webhook::MOST_DEAD, batch])?;
-    gone += tx.connection.prepare_cached(SWEEP_ORPHANS)?.execute(params![old, batch])?;
     Ok(u64::try_from(gone).unwrap_or(u64::MAX))
 }

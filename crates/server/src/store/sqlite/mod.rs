@@ -213,6 +213,11 @@ impl Store for Sqlite {
         self.readers.long(move |connection| audit_since(connection, &query, after)).await
     }
 
+    async fn audit_after(&self, after: i64, limit: u32) -> Result<Vec<audit::Entry>, StoreError> {
+        let query = AuditQuery { limit, ..AuditQuery::default() };
+        self.readers.long(move |connection| Ok(audit_since(connection, &query, Some(after))?.entries)).await
+    }
+
     async fn mark(&self) -> Result<String, StoreError> {
         Ok("sqlite".to_owned())
     }
@@ -267,6 +272,10 @@ impl Store for Sqlite {
             left -= swept.gone;
         }
         Ok(gone)
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
     }
 
     fn connections(&self) -> Option<Connections> {

@@ -1,168 +1,19 @@
-//! Webhooks through the whole application: a clock that is moved, and a receiver that says what the test wants.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
-
-mod support;
+//! What a webhook is told, when it is told again, and what operators see of it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse as _;
+use http::StatusCode;
 use jotgate::app::{Operator, OperatorError};
-use jotgate::config::{Config, Webhook};
+use jotgate::config::Webhook;
 use jotgate::edge::Edge;
 use jotgate_domain::audit::Action;
-use jotgate_domain::store::Deliveries;
-use jotgate_domain::webhook::{Answer, PAUSES, Secret, signature};
-use serde_json::{Value, json};
-use support::{PASSWORD, Site, http_origin};
+use jotgate_domain::webhook::{Answer, PAUSES, signature};
+use serde_json::json;
 
-/// As a message arrived.
-#[derive(Clone, Debug)]
-struct Got {
-    id: String,
-    at: i64,
-    signature: String,
-    body: String,
-}
-
-impl Got {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-
-    fn kind(&self) -> String {
-        self.json()["type"].as_str().unwrap().to_owned()
-    }
-}
-
-type Say = dyn Fn(&Got) -> Response + Send + Sync;
-
-/// A receiver on this machine.
-#[derive(Clone)]
-struct Receiver {
-    url: String,
-    got: Arc<Mutex<Vec<Got>>>,
-    say: Arc<Mutex<Arc<Say>>>,
-}
-
-impl Receiver {
-    async fn new(say: impl Fn(&Got) -> Response + Send + Sync + 'static) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hooks?key=in-the-address", listener.local_addr().unwrap());
-        let receiver = Self { url, got: Arc::default(), say: Arc::new(Mutex::new(Arc::new(say))) };
-        let app = Router::new().fallback(receive).with_state(receiver.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        receiver
-    }
-
-    fn says(&self, say: impl Fn(&Got) -> Response + Send + Sync + 'static) {
-        *self.say.lock().unwrap() = Arc::new(say);
-    }
-
-    fn got(&self) -> Vec<Got> {
-        self.got.lock().unwrap().clone()
-    }
-
-    /// Waits until so many tries have arrived, and a little for one too many.
-    async fn tries(&self, count: usize) -> Vec<Got> {
-        until(|| self.got().len() >= count, &format!("{count} tries")).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let got = self.got();
-        assert_eq!(got.len(), count, "{got:?}");
-        got
-    }
-}
-
-async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> Response {
-    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
-    assert_eq!(header("content-type"), "application/json");
-    let got = Got {
-        id: header("webhook-id"),
-        at: header("webhook-timestamp").parse().unwrap(),
-        signature: header("webhook-signature"),
-        body,
-    };
-    receiver.got.lock().unwrap().push(got.clone());
-    let say = Arc::clone(&receiver.say.lock().unwrap());
-    say(&got)
-}
-
-async fn until(mut holds: impl FnMut() -> bool, what: &str) {
-    for _ in 0..1500 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("never: {what}");
-}
-
-fn ok() -> Response {
-    StatusCode::NO_CONTENT.into_response()
-}
-
-fn status(status: u16) -> Response {
-    StatusCode::from_u16(status).unwrap().into_response()
-}
-
-fn secret(byte: u8) -> Secret {
-    use base64::Engine as _;
-    Secret::parse(&format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode([byte; 32]))).unwrap()
-}
-
-fn webhook(receiver: &Receiver, events: &[Action]) -> Webhook {
-    Webhook {
-        url: receiver.url.clone(),
-        secrets: vec![secret(1), secret(2)],
-        events: Some(events.to_vec()).filter(|events| !events.is_empty()),
-    }
-}
-
-async fn site(webhooks: BTreeMap<String, Webhook>) -> Site {
-    Site::with(http_origin(), |config| config.webhooks = webhooks).await
-}
-
-fn named(name: &str, webhook: Webhook) -> BTreeMap<String, Webhook> {
-    BTreeMap::from([(name.to_owned(), webhook)])
-}
-
-async fn operator(site: &Site) -> Operator {
-    let config = Config { public_url: Some(site.origin.clone()), ..site.config.clone() };
-    Operator::open(config, Edge::new(site.clock.clone()), false).await.unwrap()
-}
-
-/// Of the only webhook: waiting, and dead.
-async fn counts(operator: &Operator) -> (u64, u64) {
-    let state = operator.webhooks().await.unwrap().remove(0);
-    (state.pending, state.dead)
-}
-
-async fn settled(operator: &Operator, expected: (u64, u64)) {
-    for _ in 0..1500 {
-        if counts(operator).await == expected {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{:?}, not {expected:?}", counts(operator).await);
-}
-
-/// Waits until it is written down that the message was sent so often.
-async fn tried(site: &Site, id: &str, tries: u32) {
-    for _ in 0..1500 {
-        let which = Deliveries::One { id: id.to_owned() };
-        let found = site.server.app().store.deliveries(which, 1).await.unwrap();
-        if found.first().is_some_and(|delivery| delivery.tries == tries) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{id} was not tried {tries} times");
-}
+use crate::receiver::*;
+use crate::support::{self, PASSWORD, Site};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happens_arrives_signed_and_says_what_the_trail_says() {
@@ -399,7 +250,7 @@ async fn a_test_message_is_sent_from_the_command_line_and_metrics_tell_what_wait
 /// Every type that there is has its row.
 #[test]
 fn the_page_names_every_type() {
-    let page = include_str!("../../../docs/webhooks.md");
+    let page = include_str!("../../../../docs/webhooks.md");
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
     for (_, name) in Action::ALL {
         assert!(
