@@ -36,6 +36,7 @@ mod credential;
 mod denied;
 #[cfg(feature = "axum")]
 mod extract;
+mod intercept;
 mod require;
 mod resource;
 
@@ -52,8 +53,9 @@ use credential::{Cookie, Credential};
 pub use denied::{Denied, Reason};
 #[cfg(feature = "axum")]
 pub use extract::{Allowed, Demand};
-pub use require::{Require, Required};
-pub use resource::{DescribedService, ProtectedResource, ResourceError};
+pub use intercept::Intercepted;
+pub use require::Require;
+pub use resource::{ProtectedResource, ResourceError};
 
 use crate::clock::now;
 use crate::{Issuers, Refusal, Token, Verifier};

@@ -1,13 +1,11 @@
 //! What a route asks of a token beyond being good.
 
-use std::task::{Context, Poll};
-
 use http::{Extensions, Request, Response};
 use jotgate_jose::{Claims, Error};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use super::{Answer, Denied, Passed, Reason};
+use super::intercept::{Intercept, Intercepted};
+use super::{Denied, Passed, Reason};
 use crate::Token;
 use crate::clock::now;
 
@@ -96,40 +94,16 @@ impl Require {
 }
 
 impl<S> Layer<S> for Require {
-    type Service = Required<S>;
+    type Service = Intercepted<S, Self>;
 
-    fn layer(&self, inner: S) -> Required<S> {
-        Required { inner, require: *self }
+    fn layer(&self, inner: S) -> Self::Service {
+        Intercepted { inner, layer: *self }
     }
 }
 
-/// A service behind [`Require`].
-#[derive(Debug, Clone)]
-pub struct Required<S> {
-    inner: S,
-    require: Require,
-}
-
-impl<S, B, R> Service<Request<B>> for Required<S>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    R: From<String> + Send + 'static,
-{
-    type Response = Response<R>;
-    type Error = S::Error;
-    type Future = Answer<R, S::Error>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.require.token(request.extensions()) {
-            Ok(_) => Box::pin(self.inner.call(request)),
-            Err(denied) => Box::pin(std::future::ready(Ok(denied.into_response()))),
-        }
+impl Intercept for Require {
+    fn answer<B, R: From<String>>(&self, request: &Request<B>) -> Option<Response<R>> {
+        self.token(request.extensions()).err().map(Denied::into_response)
     }
 }
 

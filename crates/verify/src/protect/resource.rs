@@ -3,15 +3,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::uri::Uri;
 use http::{Method, Request, Response, StatusCode};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use super::{Answer, Protect};
+use super::Protect;
+use super::intercept::{Intercept, Intercepted};
 
 /// The segment that is inserted before the resource's own path (RFC 9728 §3).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -143,7 +142,7 @@ impl ProtectedResource {
         self
     }
 
-    fn answer<B: From<String>>(&self, method: &Method) -> Response<B> {
+    fn metadata<B: From<String>>(&self, method: &Method) -> Response<B> {
         let body = if *method == Method::GET { self.json() } else { String::new() };
         let mut response = Response::new(B::from(body));
         let headers = response.headers_mut();
@@ -209,41 +208,16 @@ fn quoted(text: &str) -> String {
 }
 
 impl<S> Layer<S> for ProtectedResource {
-    type Service = DescribedService<S>;
+    type Service = Intercepted<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        DescribedService { inner, resource: self.clone() }
+        Intercepted { inner, layer: self.clone() }
     }
 }
 
-/// A service behind [`ProtectedResource`].
-#[derive(Debug, Clone)]
-pub struct DescribedService<S> {
-    inner: S,
-    resource: ProtectedResource,
-}
-
-impl<S, B, R> Service<Request<B>> for DescribedService<S>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    R: From<String> + Send + 'static,
-{
-    type Response = Response<R>;
-    type Error = S::Error;
-    type Future = Answer<R, S::Error>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        if request.uri().path() == self.resource.0.path {
-            let answer = self.resource.answer(request.method());
-            return Box::pin(std::future::ready(Ok(answer)));
-        }
-        Box::pin(self.inner.call(request))
+impl Intercept for ProtectedResource {
+    fn answer<B, R: From<String>>(&self, request: &Request<B>) -> Option<Response<R>> {
+        (request.uri().path() == self.0.path).then(|| self.metadata(request.method()))
     }
 }
 

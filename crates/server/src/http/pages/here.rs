@@ -6,13 +6,16 @@
 
 use std::time::Duration;
 
+use axum::response::Response;
+use http::HeaderMap;
 use http::header::HeaderValue;
 
+use super::{login, page};
 use crate::app::{Delivery, Holder, RefreshError, SignedIn, Visitor};
 use crate::http::answer;
 use crate::http::auth::Claims;
 use crate::http::cookies::Sent;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, PageError};
 use crate::server::Server;
 
 /// Somebody who is signed in.
@@ -59,18 +62,25 @@ pub(super) async fn find(
     }
 }
 
-/// Who may act by the session cookie; for a post, where nothing is renewed.
+/// Who posted a form of the account to `path`, and the cookies that came along. Nothing is renewed here; whoever is
+/// not signed in gets the answer that leads to the login page.
 ///
 /// # Errors
-/// 503 where the database is away.
-pub(super) async fn by_session_cookie(
+/// 400 for two cookies of one name, 503 where the database is away.
+pub(super) async fn of_form<'h>(
     server: &Server,
-    sent: &Sent<'_>,
-) -> Result<Option<SignedIn>, ApiError> {
-    match sent.session {
-        Some(token) => Ok(server.app().signed_in(token).await?),
-        None => Ok(None),
-    }
+    headers: &'h HeaderMap,
+    path: &str,
+) -> Result<Result<(SignedIn, Sent<'h>), Response>, PageError> {
+    let sent = server.site().cookies.read_or_clear(headers, path)?;
+    let signed_in = match sent.session {
+        Some(token) => server.app().signed_in(token).await.map_err(ApiError::from)?,
+        None => None,
+    };
+    Ok(match signed_in {
+        Some(signed_in) => Ok((signed_in, sent)),
+        None => Err(page::see_own(server, login::PATH, Vec::new())),
+    })
 }
 
 /// Whose the session cookie is, spent or not: good enough to end the session.

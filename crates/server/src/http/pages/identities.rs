@@ -31,9 +31,9 @@ pub(super) async fn post(
     headers: HeaderMap,
     Form(fields): Form<Fields>,
 ) -> Result<Response, PageError> {
-    let sent = server.site().cookies.read_or_clear(&headers, "/account/identities")?;
-    let Some(signed_in) = here::by_session_cookie(&server, &sent).await? else {
-        return Ok(page::see_own(&server, login::PATH, Vec::new()));
+    let (signed_in, sent) = match here::of_form(&server, &headers, "/account/identities").await? {
+        Ok(both) => both,
+        Err(to_login) => return Ok(to_login),
     };
     if server.app().check_recent(&signed_in.session).is_err() {
         return Ok(page::see_own(&server, &login::again(&server, account::PATH), Vec::new()));

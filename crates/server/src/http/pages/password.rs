@@ -28,9 +28,9 @@ pub(super) async fn post(
     headers: HeaderMap,
     Form(fields): Form<Fields>,
 ) -> Result<Response, PageError> {
-    let sent = server.site().cookies.read_or_clear(&headers, "/account/password")?;
-    let Some(signed_in) = here::by_session_cookie(&server, &sent).await? else {
-        return Ok(page::see_own(&server, login::PATH, Vec::new()));
+    let (signed_in, sent) = match here::of_form(&server, &headers, "/account/password").await? {
+        Ok(both) => both,
+        Err(to_login) => return Ok(to_login),
     };
     let (current, new) = (&fields.current_password, &fields.new_password);
     match server.app().change_password(&visitor, signed_in.clone(), current, new, Delivery::Cookie).await {

@@ -7,7 +7,7 @@ use jotgate_domain::SessionId;
 use jotgate_domain::audit::Action;
 use serde::Deserialize;
 
-use super::{account, here, login, logout, page};
+use super::{account, here, logout, page};
 use crate::app::{SignedIn, Visitor};
 use crate::http::error::{Code, PageError};
 use crate::http::form::Form;
@@ -26,9 +26,9 @@ pub(super) async fn post(
     headers: HeaderMap,
     Form(fields): Form<Fields>,
 ) -> Result<Response, PageError> {
-    let sent = server.site().cookies.read_or_clear(&headers, "/account/sessions")?;
-    let Some(SignedIn { session, user }) = here::by_session_cookie(&server, &sent).await? else {
-        return Ok(page::see_own(&server, login::PATH, Vec::new()));
+    let (SignedIn { session, user }, _) = match here::of_form(&server, &headers, "/account/sessions").await? {
+        Ok(both) => both,
+        Err(to_login) => return Ok(to_login),
     };
     if fields.session == "others" {
         server.app().end_sessions(&visitor, &user, Some(session.id)).await?;

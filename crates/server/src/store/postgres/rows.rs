@@ -42,8 +42,15 @@ pub(super) fn get<'r, T: FromSql<'r>>(row: &'r Row, at: usize) -> Result<T, Stor
 }
 
 fn number<T: TryFrom<i64>>(row: &Row, at: usize) -> Result<T, StoreError> {
-    let value: i64 = get(row, at)?;
+    within(get(row, at)?, at)
+}
+
+fn within<T: TryFrom<i64>>(value: i64, at: usize) -> Result<T, StoreError> {
     T::try_from(value).map_err(|_| codec::corrupt(format!("{value} in column {at}")))
+}
+
+fn hash(bytes: &[u8], at: usize) -> Result<[u8; 32], StoreError> {
+    bytes.try_into().map_err(|_| codec::corrupt(format!("{} bytes in column {at}", bytes.len())))
 }
 
 pub(super) fn instant(row: &Row, at: usize) -> Result<Timestamp, StoreError> {
@@ -55,9 +62,7 @@ pub(super) fn maybe_instant(row: &Row, at: usize) -> Result<Option<Timestamp>, S
 }
 
 pub(super) fn status(row: &Row, at: usize) -> Result<Option<u64>, StoreError> {
-    get::<Option<i64>>(row, at)?
-        .map(|number| u64::try_from(number).map_err(|_| codec::corrupt(format!("status {number}"))))
-        .transpose()
+    get::<Option<i64>>(row, at)?.map(|value| within(value, at)).transpose()
 }
 
 pub(super) fn user_at(row: &Row, at: usize) -> Result<User, StoreError> {
@@ -82,14 +87,13 @@ pub(super) fn maybe_user_at(row: &Row, at: usize) -> Result<Option<User>, StoreE
 }
 
 pub(super) fn session_at(row: &Row, at: usize) -> Result<Session, StoreError> {
-    let hash: &[u8] = get(row, at + 4)?;
     Ok(Session {
         id: SessionId(get(row, at)?),
         user_id: UserId(get(row, at + 1)?),
         client_id: get(row, at + 2)?,
         scope: get(row, at + 3)?,
         refresh: RefreshState {
-            handle_hash: hash.try_into().map_err(|_| codec::corrupt("handle_hash"))?,
+            handle_hash: hash(get(row, at + 4)?, at + 4)?,
             generation: number(row, at + 5)?,
             previous: number(row, at + 6)?,
             first: number(row, at + 7)?,
@@ -125,26 +129,22 @@ pub(super) fn last_use(row: &Row, session: &Session) -> Result<LastUse, StoreErr
 }
 
 pub(super) fn client(row: &Row) -> Result<Client, StoreError> {
-    let hash: Option<&[u8]> = get(row, 2)?;
-    let hash = hash.map(|hash| hash.try_into().map_err(|_| codec::corrupt("secret_hash"))).transpose()?;
+    let secret = get::<Option<&[u8]>>(row, 2)?.map(|bytes| hash(bytes, 2)).transpose()?;
     Ok(Client {
         id: ClientId::from_stored(get(row, 0)?),
         name: get(row, 1)?,
-        proof: hash.map_or(Proof::None, Proof::Secret),
+        proof: secret.map_or(Proof::None, Proof::Secret),
         audiences: codec::texts_from_json(get(row, 3)?)?,
         created_at: instant(row, 4)?,
     })
 }
 
 pub(super) fn ticket(row: &Row) -> Result<Ticket, StoreError> {
-    let bytes = |at| -> Result<[u8; 32], StoreError> {
-        get::<&[u8]>(row, at)?.try_into().map_err(|_| codec::corrupt("sso_tickets"))
-    };
     Ok(Ticket {
-        hash: bytes(0)?,
+        hash: hash(get(row, 0)?, 0)?,
         session: SessionId(get(row, 1)?),
         origin: get(row, 2)?,
-        binding: bytes(3)?,
+        binding: hash(get(row, 3)?, 3)?,
         expires_at: instant(row, 4)?,
     })
 }
@@ -186,8 +186,7 @@ pub(super) fn delivery(row: &Row) -> Result<Delivery, StoreError> {
 }
 
 pub(super) fn delivery_count(row: &Row) -> Result<DeliveryCount, StoreError> {
-    let count = |at| get::<i64>(row, at).map(i64::unsigned_abs);
-    Ok(DeliveryCount { webhook: get(row, 0)?, pending: count(1)?, dead: count(2)? })
+    Ok(DeliveryCount { webhook: get(row, 0)?, pending: number(row, 1)?, dead: number(row, 2)? })
 }
 
 pub(super) fn entry(row: &Row) -> Result<audit::Entry, StoreError> {
