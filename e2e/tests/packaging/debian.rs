@@ -18,6 +18,8 @@ fn the_package_is_in_form() {
         changelog.starts_with(&format!("jotgate ({version}) ")),
         "{version} is not in packaging/debian/changelog"
     );
+    let maintainer = field(packages, "Maintainer");
+    assert!(changelog.contains(&format!("\n -- {maintainer}  ")), "{maintainer} did not sign the changelog");
     let depends = field(packages, "Depends");
     assert!(depends.contains("libc6 (>= ") && depends.contains("adduser"), "{depends}");
 
