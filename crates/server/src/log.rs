@@ -272,7 +272,7 @@ impl Fields<'_> {
         }
     }
 
-    fn text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+    fn text(&mut self, field: &Field, write: impl FnOnce(&mut Escaped<'_>) -> fmt::Result) {
         if self.name(field) {
             let json = matches!(self.form, Form::Json);
             let quoted = json || field.name() != "message";
@@ -281,7 +281,7 @@ impl Fields<'_> {
             }
             let mut escaped = Escaped { line: self.line, left: VALUE_CAP, json };
             // It fails where the value is cut.
-            if escaped.write_fmt(value).is_err() {
+            if write(&mut escaped).is_err() {
                 self.line.push('…');
             }
             if quoted {
@@ -305,11 +305,11 @@ impl Visit for Fields<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, format_args!("{value}"));
+        self.text(field, |line| line.write_str(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field, format_args!("{value:?}"));
+        self.text(field, |line| write!(line, "{value:?}"));
     }
 }
 

@@ -33,6 +33,8 @@ const STALE: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often other processes' commits are looked for.
 const POLL: Duration = Duration::from_millis(100);
+/// After so many writes the length of the write-ahead log is looked at.
+const LOOK_AFTER: usize = 64;
 /// Pages in the write-ahead log before they are brought into the database file.
 const CHECKPOINT_PAGES: i64 = 4000;
 const REOPEN_FIRST: Duration = Duration::from_millis(50);
@@ -87,6 +89,7 @@ impl Writer {
             poll_at: Instant::now(),
             seen,
             failing: None,
+            unlooked: 0,
         };
         let run = move || {
             thread.run(&jobs);
@@ -212,6 +215,8 @@ struct Thread {
     seen: i64,
     /// Since when groups fail, and when that was last logged.
     failing: Option<(Instant, Instant)>,
+    /// Writes since the length of the write-ahead log was looked at.
+    unlooked: usize,
 }
 
 /// What a group met that it could not be committed.
@@ -243,10 +248,12 @@ impl Thread {
             }
             let result = self.guarded(|thread| thread.serve(&mut group));
             self.log(&result);
+            self.unlooked += group.len();
             for job in group.drain(..) {
                 job.answer(result.clone());
             }
-            if result.is_ok() {
+            if result.is_ok() && self.unlooked >= LOOK_AFTER {
+                self.unlooked = 0;
                 let _ = self.guarded(Self::checkpoint_if_due);
             }
         }
