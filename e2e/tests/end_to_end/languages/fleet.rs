@@ -253,7 +253,7 @@ fn needs(path: &Path, missing: &str) -> Result<(), String> {
     if path.exists() { Ok(()) } else { Err(format!("{missing}: `cargo xtask test e2e` installs them")) }
 }
 
-fn tool(program: &str, arguments: &[&str]) -> Result<(), String> {
+pub(super) fn tool(program: &str, arguments: &[&str]) -> Result<(), String> {
     let ran = Command::new(program).args(arguments).output();
     let good = ran.is_ok_and(|ran| ran.status.success());
     if good { Ok(()) } else { Err(format!("no {program} that can run it")) }

@@ -5,6 +5,7 @@ mod documented;
 mod fleet;
 mod forger;
 mod hostile;
+mod units;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
