@@ -31,20 +31,20 @@ pub(super) const ALL: [Case; 13] = [
 pub(super) const HTML: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
 /// What the application saw of a request; none where it saw nothing.
-fn seen(response: &Response) -> Option<Value> {
+pub(super) fn seen(response: &Response) -> Option<Value> {
     let value: Value = serde_json::from_slice(&response.body).ok()?;
     (response.status == 200 && value["backend"] == true).then_some(value)
 }
 
 #[track_caller]
-fn passed(response: &Response, what: &str) -> Value {
+pub(super) fn passed(response: &Response, what: &str) -> Value {
     seen(response).unwrap_or_else(|| panic!("{what} did not pass: {}", shown(response)))
 }
 
 /// Nothing of the application may be in what came back. (For a host that no site of it is for, Caddy says 200 and
 /// nothing.)
 #[track_caller]
-fn refused(response: &Response, what: &str) {
+pub(super) fn refused(response: &Response, what: &str) {
     let body = String::from_utf8_lossy(&response.body);
     assert!(
         (response.status >= 300 || body.is_empty()) && !body.contains("backend"),
@@ -53,7 +53,7 @@ fn refused(response: &Response, what: &str) {
     );
 }
 
-fn shown(response: &Response) -> String {
+pub(super) fn shown(response: &Response) -> String {
     format!("{} {:?} {}", response.status, response.headers, String::from_utf8_lossy(&response.body))
 }
 
@@ -66,7 +66,7 @@ struct Person {
 }
 
 /// A hidden field of a form, as a browser would send it.
-fn hidden(html: &str, name: &str) -> String {
+pub(super) fn hidden(html: &str, name: &str) -> String {
     let (_, rest) = html.split_once(&format!("name=\"{name}\" value=\"")).expect("a hidden field");
     rest.split('"').next().unwrap().replace("&#38;", "&").replace("&amp;", "&")
 }
@@ -183,6 +183,22 @@ fn role(world: &mut World) {
     passed(&grace.get(world, "/admin/users", &[]), "an administrator");
 }
 
+/// Names that somebody takes for the original request, or for who sent it.
+pub(super) const FORWARDING: [&str; 12] = [
+    "Forwarded",
+    "X-Forwarded-Method",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Server",
+    "X-Forwarded-Uri",
+    "X-Original-Method",
+    "X-Original-URL",
+    "X-Real-IP",
+    "X-Rewrite-URL",
+    "X_Forwarded_Uri",
+    "X_Original_URL",
+];
+
 fn spoofed_request(world: &mut World) {
     let ada = sign_in(world, "ada", "/");
     let app = format!("https://app.example.com:{}/public", world.port);
@@ -220,15 +236,7 @@ fn spoofed_request(world: &mut World) {
         refused(&anonymous(world, "/private", set), "a whole set of headers");
     }
     // Frameworks take some of these for the request: none of them reaches the application.
-    let other = [
-        "X-Original-URL",
-        "X-Rewrite-URL",
-        "X-Forwarded-Uri",
-        "X-Forwarded-Method",
-        "X_Original_URL",
-        "Forwarded",
-    ];
-    for name in other {
+    for name in FORWARDING {
         let answer = anonymous(world, "/public", &[(name, "/admin/canary")]);
         assert!(!String::from_utf8_lossy(&answer.body).contains("canary"), "{name}: {}", shown(&answer));
     }
@@ -238,7 +246,7 @@ fn spoofed_request(world: &mut World) {
     assert!(!view.contains("evil.test") && !view.contains("/admin"), "{view}");
 }
 
-fn raw(world: &World, request_line: &[u8], host: &str, cookie: &str) -> Response {
+pub(super) fn raw(world: &World, request_line: &[u8], host: &str, cookie: &str) -> Response {
     let rest = format!("\r\nHost: {host}\r\nConnection: close\r\n{cookie}\r\n");
     let mut wire = world.client("app.example.com").connect();
     wire.write(&[request_line, rest.as_bytes()].concat());

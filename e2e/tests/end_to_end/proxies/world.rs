@@ -41,29 +41,46 @@ pub(super) struct World {
     pub(super) trust: Trust,
     /// Where the proxy listens.
     pub(super) port: u16,
+    /// Stands where the proxy takes Jotgate to be, and shows what that would be sent.
+    instead: Option<Backend>,
 }
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::with(&[("JOTGATE_COOKIE_DOMAIN", ".example.com".to_owned())], free_port())
+    }
+
+    /// The application is on a root domain of its own.
+    pub(super) fn apart() -> Self {
         let port = free_port();
+        Self::with(&[("JOTGATE_SSO_ORIGINS", format!("https://app.example.com:{port}"))], port)
+    }
+
+    /// What the proxy sends to Jotgate comes back.
+    pub(super) fn mirrored() -> Self {
+        Self { instead: Some(Backend::start()), ..Self::new() }
+    }
+
+    fn with(environment: &[(&str, String)], port: u16) -> Self {
         let folder = tempfile::Builder::new().prefix("jotgate-proxy-").tempdir().unwrap();
         let trust = e2e::certificate(folder.path(), &["app.example.com", "auth.example.com"]);
-        let server = Server::with()
+        let options = Server::with()
             .env("JOTGATE_PUBLIC_URL", &format!("https://auth.example.com:{port}"))
-            .env("JOTGATE_COOKIE_DOMAIN", ".example.com")
             .env("JOTGATE_TRUSTED_PROXIES", "127.0.0.1")
-            .config(RULES)
-            .start();
+            .config(RULES);
+        let server =
+            environment.iter().fold(options, |options, (name, value)| options.env(name, value)).start();
         for (name, role) in [("ada", "staff"), ("grace", "admin")] {
             let add = ["user", "add", name, "--role", role, "--password-stdin"];
             let added = server.command_with_input(add, PASSWORD);
             assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
         }
-        Self { server, backend: Backend::start(), folder, trust, port }
+        Self { server, backend: Backend::start(), folder, trust, port, instead: None }
     }
 
     pub(super) fn jotgate(&self) -> &str {
-        self.server.url().split_once("://").unwrap().1
+        let server = || self.server.url().split_once("://").unwrap().1;
+        self.instead.as_ref().map_or_else(server, |instead| &instead.address)
     }
 
     /// Somebody at the proxy, who calls it by this name.
