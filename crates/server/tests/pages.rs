@@ -3,25 +3,24 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
 use jotgate::config::Origin;
-use support::{Answer, PASSWORD, Site, https_origin};
+use support::{Answer, Ask, Jar, PASSWORD, Site, https_origin};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A browser without Fetch Metadata: its forms are believed for their token alone.
 struct Browser<'s> {
     site: &'s Site,
-    jar: BTreeMap<String, String>,
+    jar: Jar,
     agent: String,
 }
 
 impl<'s> Browser<'s> {
     fn new(site: &'s Site) -> Self {
-        Self { site, jar: BTreeMap::new(), agent: "Mozilla/5.0 (X11; Linux) Firefox/142.0".into() }
+        Self { site, jar: Jar::new(), agent: "Mozilla/5.0 (X11; Linux) Firefox/142.0".into() }
     }
 
     /// One that has registered and is signed in.
@@ -33,19 +32,20 @@ impl<'s> Browser<'s> {
     }
 
     async fn get(&mut self, path: &str) -> Answer {
-        self.send(Method::GET, path, None).await
+        let ask = self.site.get(path);
+        self.send(ask).await
     }
 
     /// Opens the page at `at` for its token and posts to `path`.
     async fn post(&mut self, at: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let token = form_token(&self.get(at).await);
+        let token = self.get(at).await.form_token();
         let fields = [fields, &[("form_token", token.as_str())]].concat();
         self.post_fields(path, &fields).await
     }
 
     async fn post_fields(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.send(Method::POST, path, Some(form)).await
+        let ask = self.site.ask(Method::POST, path).form(fields);
+        self.send(ask).await
     }
 
     /// Registers or signs in.
@@ -55,24 +55,9 @@ impl<'s> Browser<'s> {
         self.post(at, path, &[("username", username), ("password", PASSWORD)]).await
     }
 
-    async fn send(&mut self, method: Method, path: &str, form: Option<String>) -> Answer {
-        let mut ask = self.site.ask(method, path).header("user-agent", &self.agent);
-        if !self.jar.is_empty() {
-            let cookies = self.jar.iter().map(|(name, value)| format!("{name}={value}"));
-            ask = ask.header("cookie", &cookies.collect::<Vec<_>>().join("; "));
-        }
-        if let Some(form) = form {
-            ask = ask.header("content-type", "application/x-www-form-urlencoded").body(form);
-        }
-        let answer = ask.send().await;
-        for cookie in answer.cookies() {
-            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
-            if cookie.contains("Max-Age=0") {
-                self.jar.remove(name);
-            } else {
-                self.jar.insert(name.to_owned(), value.to_owned());
-            }
-        }
+    async fn send(&mut self, ask: Ask<'_>) -> Answer {
+        let answer = ask.header("user-agent", &self.agent).cookies(&self.jar).send().await;
+        answer.keep(&mut self.jar);
         answer
     }
 
@@ -81,17 +66,8 @@ impl<'s> Browser<'s> {
     }
 }
 
-/// The value of the hidden form token on a page.
-fn form_token(page: &Answer) -> String {
-    let text = page.text();
-    let (_, rest) =
-        text.split_once("name=\"form_token\" value=\"").unwrap_or_else(|| panic!("{}: {text}", page.status));
-    rest.split('"').next().unwrap().to_owned()
-}
-
 fn location(answer: &Answer) -> &str {
-    assert_eq!(answer.status, 303, "{}", answer.text());
-    answer.header("location").unwrap()
+    answer.location()
 }
 
 fn devices(page: &Answer) -> usize {
@@ -240,7 +216,7 @@ async fn a_spent_session_cookie_changes_nothing_even_beside_a_good_access_cookie
     phone.enter("/login", "ada").await;
     let mut thief = Browser { jar: browser.jar.clone(), ..Browser::new(&site) };
     thief.jar.insert("jwt_session".into(), old);
-    let token = form_token(&browser.get("/account").await);
+    let token = browser.get("/account").await.form_token();
     let fields = [("session", "others"), ("form_token", token.as_str())];
     assert_eq!(location(&thief.post_fields("/account/sessions", &fields).await), "/login");
     assert!(phone.is_signed_in().await);
@@ -400,8 +376,8 @@ async fn the_style_sheet_is_kept_for_a_year_and_never_stale() {
 async fn a78_a_form_without_fetch_metadata_needs_its_token() {
     let site = Site::new().await;
     let mut browser = Browser::new(&site);
-    let good = form_token(&browser.get("/register").await);
-    let other = form_token(&Browser::new(&site).get("/register").await);
+    let good = browser.get("/register").await.form_token();
+    let other = Browser::new(&site).get("/register").await.form_token();
     let tampered: String = good.chars().rev().collect();
     let fields = |token| [("username", "ada"), ("password", PASSWORD), ("form_token", token)];
     for wrong in ["", &other, &tampered] {

@@ -1,13 +1,12 @@
 //! Below a path: everything that leads out of an answer leads back below it, and the application's own stays its own.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
 
 use super::application;
-use super::support::{Answer, PASSWORD, Site, claims, http_origin, https_origin};
+use super::support::{Answer, Jar, PASSWORD, Site, claims, http_origin, https_origin};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
@@ -112,30 +111,20 @@ async fn the_applications_own_routes_stay_its_own() {
 /// A browser with a jar, which follows every redirect of ours by hand.
 struct Browser<'s> {
     site: &'s Site,
-    jar: BTreeMap<String, String>,
+    jar: Jar,
 }
 
 impl Browser<'_> {
     async fn send(&mut self, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let mut ask = self.site.ask(method.clone(), path).header("host", "127.0.0.1:8080");
-        if !self.jar.is_empty() {
-            let pairs: Vec<_> = self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            ask = ask.header("cookie", &pairs.join("; "));
-        }
+        let mut ask = self.site.ask(method.clone(), path).header("host", "127.0.0.1:8080").cookies(&self.jar);
         if method == Method::POST {
-            let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-            ask = ask.header(FORM.0, FORM.1).body(form);
+            ask = ask.form(fields);
         }
         let answer = ask.send().await;
         for cookie in answer.cookies() {
             assert!(cookie.contains("; Path=/;"), "{cookie}: the application reads it as well");
-            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
-            if cookie.contains("Max-Age=0") {
-                self.jar.remove(name);
-            } else {
-                self.jar.insert(name.to_owned(), value.to_owned());
-            }
         }
+        answer.keep(&mut self.jar);
         answer
     }
 
@@ -145,12 +134,11 @@ impl Browser<'_> {
 
     /// Sends the first form of the page at `path` that goes to `action`.
     async fn post(&mut self, path: &str, action: &str, fields: &[(&str, &str)]) -> String {
-        let page = self.get(path).await.text();
-        assert!(page.contains(&format!("action=\"{action}\"")), "{action}: {page}");
-        let token = page.split("name=\"form_token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-        let answer = self.send(Method::POST, action, &[fields, &[("form_token", token)]].concat()).await;
-        assert_eq!(answer.status, 303, "{}", answer.text());
-        answer.header("location").unwrap().to_owned()
+        let page = self.get(path).await;
+        assert!(page.text().contains(&format!("action=\"{action}\"")), "{action}: {}", page.text());
+        let token = page.form_token();
+        let fields = [fields, &[("form_token", token.as_str())]].concat();
+        self.send(Method::POST, action, &fields).await.location().to_owned()
     }
 }
 
@@ -159,7 +147,7 @@ async fn pages_below_a_path_lead_to_each_other_and_back_to_the_application() {
     for origin in [http_origin(), https_origin()] {
         let https = origin.https;
         let site = application(origin, |builder| builder).await;
-        let mut browser = Browser { site: &site, jar: BTreeMap::new() };
+        let mut browser = Browser { site: &site, jar: Jar::new() };
         assert_eq!(browser.get("/id").await.header("location"), Some("/id/login"));
         assert_eq!(browser.get("/id/account").await.header("location"), Some("/id/login"));
 

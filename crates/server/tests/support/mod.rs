@@ -1,6 +1,7 @@
 //! The whole application in process: a fixed clock, a seed, a fresh database, cheap hashes.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -173,6 +174,9 @@ impl Site {
     }
 }
 
+/// Cookies by name, as a browser keeps those of one host.
+pub type Jar = BTreeMap<String, String>;
+
 /// A request in the making.
 pub struct Ask<'s> {
     site: &'s Site,
@@ -205,6 +209,19 @@ impl Ask<'_> {
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
+    }
+
+    pub fn form(self, fields: &[(&str, &str)]) -> Self {
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.header("content-type", "application/x-www-form-urlencoded").body(form)
+    }
+
+    pub fn cookies(self, jar: &Jar) -> Self {
+        if jar.is_empty() {
+            return self;
+        }
+        let pairs: Vec<_> = jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        self.header("cookie", &pairs.join("; "))
     }
 
     /// Sends it, and leaves the answer's body to be read: of a stream that does not end.
@@ -249,6 +266,31 @@ impl Answer {
 
     pub fn cookies(&self) -> Vec<String> {
         self.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect()
+    }
+
+    /// What a browser keeps of it.
+    pub fn keep(&self, jar: &mut Jar) {
+        for cookie in self.cookies() {
+            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            if cookie.contains("Max-Age=0") {
+                jar.remove(name);
+            } else {
+                jar.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+
+    /// Where a redirect after a post leads.
+    pub fn location(&self) -> &str {
+        assert_eq!(self.status, 303, "{}", self.text());
+        self.header("location").unwrap()
+    }
+
+    /// The value of the hidden form token on a page.
+    pub fn form_token(&self) -> String {
+        let text = self.text();
+        let token = text.split("name=\"form_token\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+        token.unwrap_or_else(|| panic!("{}: {text}", self.status)).to_owned()
     }
 
     /// `name=value` of each cookie that is set, not cleared, as a client would send them back.
