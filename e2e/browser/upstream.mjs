@@ -60,6 +60,42 @@ await browse(async ({ page, context, shot, accessible }) => {
   check(await page.getByText('You cannot sign in that way any more').isVisible(), 'it is gone');
   check(await page.getByText('Your only way in').isVisible(), 'and the other stays');
 
+  // Asked to sign in again: the provider has a session, and asks all the same.
+  await page.goto(`${url}/login?again=1&return_to=/account`);
+  check(await page.getByRole('heading', { name: 'Sign in again' }).isVisible(), 'it asks');
+  check(await page.locator('input[type=password]').count() === 0, 'for no password, where there is none');
+  await accessible();
+  await shot('upstream-again');
+  await page.getByRole('link', { name: 'Continue with second' }).click();
+  await page.waitForURL((there) => there.origin === SECOND);
+  await page.locator('input[name=login]').fill('ada-elsewhere');
+  await page.locator('input[name=password]').fill('any');
+  await page.locator('button[type=submit]').click();
+  await page.waitForURL((there) => there.origin === url);
+  check(at(page) === '/account', `after signing in again: ${page.url()}`);
+
+  // A link on another site asks first, and takes nobody's session away by itself.
+  await page.goto(`${SECOND}/.well-known/openid-configuration`);
+  await page.evaluate((there) => { location.href = there; }, `${url}/login/first`);
+  await page.getByRole('heading', { name: 'Continue with the first one?' }).waitFor();
+  await fits(page, 'the page that asks first');
+  await accessible();
+  await shot('upstream-switch');
+  await page.getByRole('link', { name: 'Stay signed in' }).click();
+  check(await page.getByRole('heading', { level: 1, name: 'ada' }).isVisible(), 'ada is still there');
+  await page.goBack();
+  await page.getByRole('button', { name: 'Continue with the first one' }).click();
+  await page.waitForURL((there) => there.origin === FIRST);
+
+  // A password of one's own.
+  await page.goto(`${url}/account`);
+  await page.getByLabel('New password').fill('four unrelated words');
+  await page.getByRole('button', { name: 'Set password' }).click();
+  check(await page.getByText('You can sign in with your password').isVisible(), 'the password is set');
+  check(await page.getByLabel('Current password').isVisible(), 'and can be changed');
+  await accessible();
+  await shot('upstream-password');
+
   // An answer that is shown twice, as by the back button.
   const ours = (await context.cookies(url)).map((cookie) => cookie.name).filter((name) => name.startsWith('jwt'));
   const before = ours.sort().join(' ');

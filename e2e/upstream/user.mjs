@@ -1,14 +1,18 @@
 // A user agent at a provider: follows the provider's pages from the address given, signs in there as the person given,
-// agrees to everything, and prints where the provider then sends the browser, without going there.
+// agrees to everything, and prints where the provider then sends the browser, without going there. With a file as third
+// argument, the provider's cookies are kept in it from one time to the next.
 
-const [start, login] = process.argv.slice(2);
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+
+const [start, login, kept] = process.argv.slice(2);
 const { origin } = new URL(start);
-const jar = new Map();
+const jar = new Map(kept && existsSync(kept) ? JSON.parse(readFileSync(kept)) : []);
 let url = start;
 let form;
 
 for (let steps = 0; steps < 20; steps += 1) {
   if (new URL(url).origin !== origin) {
+    if (kept) writeFileSync(kept, JSON.stringify([...jar]));
     console.log(url);
     process.exit(0);
   }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | role granted, claim added, enabled, address set | nothing; tokens say it at their next refresh |
 //! | role revoked, claim changed or removed, address changed or no longer proven | the access tokens of all sessions ([`Change::RevokeTokensOf`]) |
-//! | password changed by its user | the other sessions, and all earlier tokens of this one |
+//! | password changed by its user, or their first one set | the other sessions, and all earlier tokens of this one |
 //! | password set by an operator, user disabled, user deleted | every session |
 //!
 //! Each function gives the row as it will stand and the changes; where there is nothing to change there are no
@@ -214,9 +214,9 @@ pub struct PasswordChanged {
     pub session: Session,
 }
 
-/// Changes the password of a user who proved the current one in `session`: the other sessions end, this one
-/// gets new refresh and status state, so all its earlier tokens are dead. `handle_hash` is of a newly drawn
-/// [`crate::refresh_token::Handle`].
+/// Changes the password of a user who proved the current one in `session`, or sets the first one of a user who has
+/// none: the other sessions end, this one gets new refresh and status state, so all its earlier tokens are dead.
+/// `handle_hash` is of a newly drawn [`crate::refresh_token::Handle`].
 #[must_use]
 pub fn change_password(
     user: &User,
@@ -230,7 +230,8 @@ pub fn change_password(
         refresh: RefreshState::new(handle_hash),
         status: None,
         access_until: access_until(policy, by.at),
-        authenticated_at: by.at,
+        // A password that there was none of is no proof.
+        authenticated_at: if user.password_hash.is_some() { by.at } else { session.authenticated_at },
         last_used_at: by.at,
         idle_until: by.at.plus(policy.idle_ttl),
         ..session.clone()
@@ -469,6 +470,19 @@ mod tests {
         assert_eq!((renewed.status, renewed.authenticated_at, renewed.last_used_at), (None, NOW, NOW));
         assert_eq!((renewed.id, renewed.expires_at), (session().id, session().expires_at), "no longer life");
         assert_eq!(changed.edited.user.password_hash.as_deref(), Some("$new"));
+    }
+
+    #[test]
+    fn a_first_password_makes_no_sign_in_younger() {
+        let keyless = User { password_hash: None, ..user() };
+        let hour = std::time::Duration::from_secs(3600);
+        let old = Session { authenticated_at: NOW.minus(hour), ..session() };
+        let set = change_password(&keyless, &old, "$new".to_owned(), [6; 32], &policy(), &by());
+        assert_eq!((set.session.authenticated_at, set.session.last_used_at), (NOW.minus(hour), NOW));
+        assert_eq!(
+            words(&set.edited.changes),
+            ["update user to 8", "end other sessions", "renew session", "audit password.changed"]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::audit::{Action, Actor, Event};
 use crate::config::Policy;
-use crate::session::{FIRST_PARTY, RefreshState, Session};
+use crate::session::{FIRST_PARTY, RefreshState, Session, UNTOLD};
 use crate::store::{Change, Expect, Lookup};
 use crate::throttle::BucketKey;
 use crate::token::{ROLE_ADMIN, SCOPE_ACCOUNT, SCOPE_ADMIN, access_until};
@@ -57,12 +57,14 @@ impl std::error::Error for LoginError {}
 #[derive(Clone, Copy, Debug)]
 pub struct LoginOk<'u> {
     user: &'u User,
+    /// When they proved it; none for this moment.
+    proven_at: Option<Timestamp>,
 }
 
 impl<'u> LoginOk<'u> {
-    /// Somebody else vouched for them.
-    pub(crate) fn vouched(user: &'u User) -> Self {
-        Self { user }
+    /// Somebody else vouches for them, who may say when they proved it there.
+    pub(crate) fn vouched(user: &'u User, proven_at: Option<Timestamp>) -> Self {
+        Self { user, proven_at: Some(proven_at.unwrap_or(UNTOLD)) }
     }
 
     #[must_use]
@@ -88,7 +90,7 @@ pub fn decide<'u>(
     hash_matched: bool,
 ) -> Result<LoginOk<'u>, LoginError> {
     let (user, _) = candidate(user, lookup)?;
-    if hash_matched { Ok(LoginOk { user }) } else { Err(LoginError::WrongPassword) }
+    if hash_matched { Ok(LoginOk { user, proven_at: None }) } else { Err(LoginError::WrongPassword) }
 }
 
 fn candidate<'u>(user: Option<&'u User>, lookup: &Lookup) -> Result<(&'u User, &'u str), LoginError> {
@@ -165,7 +167,7 @@ pub fn start(login: LoginOk<'_>, at: Circumstances<'_>) -> Started {
         status: None,
         access_until: access_until(at.policy, at.now),
         created_at: at.now,
-        authenticated_at: at.now,
+        authenticated_at: login.proven_at.map_or(at.now, |then| then.min(at.now)),
         last_used_at: at.now,
         idle_until: at.now.plus(at.policy.idle_ttl),
         expires_at: at.now.plus(at.policy.max_ttl),
@@ -282,6 +284,19 @@ mod tests {
         assert_eq!(session.idle_until.since(NOW), policy.idle_ttl);
         assert_eq!(session.expires_at.since(NOW), policy.max_ttl);
         assert!(session.is_live(NOW));
+    }
+
+    /// A provider's word is as old as what it vouches for, and never younger than this moment.
+    #[test]
+    fn when_they_proved_it() {
+        let (policy, user) = (Policy::default(), user());
+        let hour = std::time::Duration::from_secs(3600);
+        for (said, counts) in
+            [(Some(NOW.minus(hour)), NOW.minus(hour)), (Some(NOW.plus(hour)), NOW), (None, UNTOLD)]
+        {
+            let session = start(LoginOk::vouched(&user, said), circumstances(&policy)).session;
+            assert_eq!((session.authenticated_at, session.created_at), (counts, NOW), "{said:?}");
+        }
     }
 
     #[test]

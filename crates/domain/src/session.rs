@@ -5,6 +5,10 @@ use crate::{SessionId, Timestamp, UserId};
 /// `client_id` of a login at Jotgate itself.
 pub const FIRST_PARTY: &str = "jotgate";
 
+/// [`Session::authenticated_at`] of somebody whom a provider vouches for that does not say when they signed in there:
+/// so long ago that no rule takes it for recent.
+pub const UNTOLD: Timestamp = Timestamp(0);
+
 /// One row of `sessions`. A session that ended has no row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -21,7 +25,7 @@ pub struct Session {
     /// The latest `exp` that was signed under [`Session::status`].
     pub access_until: Timestamp,
     pub created_at: Timestamp,
-    /// When the user last proved who they are (`auth_time`).
+    /// When the user last proved who they are (`auth_time`); where nobody says, [`UNTOLD`].
     pub authenticated_at: Timestamp,
     pub last_used_at: Timestamp,
     /// End of the idle time, moved by each use.

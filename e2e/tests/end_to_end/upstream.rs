@@ -56,8 +56,14 @@ impl Provider {
 
     /// A person signs in there, where a browser was sent; where the browser is sent then.
     fn sign_in(&self, at: &str, person: &str) -> String {
+        self.sign_in_with(at, person, &[])
+    }
+
+    /// The same with the cookies that the provider set the last time.
+    fn sign_in_with(&self, at: &str, person: &str, jar: &[&Path]) -> String {
         assert!(at.starts_with(&self.issuer), "{at}");
-        let done = Command::new("node").arg(folder("upstream/user.mjs")).args([at, person]).output().unwrap();
+        let script = folder("upstream/user.mjs");
+        let done = Command::new("node").arg(script).args([at, person]).args(jar).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8(done.stdout).unwrap().trim_end().to_owned()
     }
@@ -167,6 +173,29 @@ fn people_sign_in_with_real_providers() {
     let told = world.server.command("audit list --json".split(' '));
     let told = String::from_utf8(told.stdout).unwrap();
     assert!(told.contains("identity.linked") && told.contains("by second"), "{told}");
+}
+
+/// The provider answers from a session of its own, until it is asked for a sign-in that is recent.
+#[test]
+fn a_session_is_as_old_as_the_sign_in_at_the_provider() {
+    let Some(world) = World::start("a_session_is_as_old_as_the_sign_in_at_the_provider") else { return };
+    let jar = std::env::temp_dir().join(format!("jotgate-e2e-jar-{}", std::process::id()));
+    let mut ada = world.server.client();
+    let mut signed_in_at = |from: &str| {
+        let own = ada.get(from).header("Sec-Fetch-Site", "same-origin").send();
+        let back = world.first.sign_in_with(&location(&own), "ada", &[&jar]);
+        assert_eq!(location(&ada.get(&path(&back)).send()), "/account");
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        ada.get("/auth/me").send().is(200).json()["claims"]["auth_time"].as_i64().unwrap()
+    };
+    let first = signed_in_at("/login/first");
+    assert_eq!(signed_in_at("/login/first"), first, "nobody was asked");
+    assert_eq!(signed_in_at("/login/first?max_age=3600"), first, "an hour is not over");
+    let again = signed_in_at("/login/first?max_age=0");
+    assert!(again > first, "{again}");
+    let within = signed_in_at("/login/first?max_age=1");
+    assert!(within > again, "{within}");
+    std::fs::remove_file(jar).unwrap();
 }
 
 /// Two providers at once, one of which is the attacker's: RFC 9700 §4.4.

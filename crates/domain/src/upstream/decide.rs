@@ -73,7 +73,8 @@ pub fn decide<'u>(
     by_email: Option<&'u User>,
 ) -> Result<Admitted<'u>, Refused> {
     let active = |user: &'u User| {
-        if user.is_active() { Ok(LoginOk::vouched(user)) } else { Err(Refused::Disabled(user.id)) }
+        let ok = user.is_active().then(|| LoginOk::vouched(user, vouched.authenticated_at));
+        ok.ok_or(Refused::Disabled(user.id))
     };
     if let Some(owner) = owner {
         return active(owner).map(Admitted::Known);
@@ -96,23 +97,26 @@ pub const RECENT: Duration = Duration::from_secs(600);
 
 /// A user with the identity that they came with, to be written; only [`link`] and [`register`] make it.
 #[derive(Clone, Debug)]
-pub struct Linked(Edited);
+pub struct Linked {
+    edited: Edited,
+    authenticated_at: Option<Timestamp>,
+}
 
 impl Linked {
     /// The provider's word for them, as they will stand.
     #[must_use]
     pub fn login(&self) -> LoginOk<'_> {
-        LoginOk::vouched(&self.0.user)
+        LoginOk::vouched(&self.edited.user, self.authenticated_at)
     }
 
     #[must_use]
     pub fn edited(&self) -> &Edited {
-        &self.0
+        &self.edited
     }
 
     #[must_use]
     pub fn into_edited(self) -> Edited {
-        self.0
+        self.edited
     }
 }
 
@@ -126,7 +130,8 @@ pub fn link(user: &User, vouched: &Vouched, provider: &str, id: IdentityId, by: 
         Change::LinkIdentity(identity(vouched, provider, id, user.id, by.at)),
         Change::Audit(event(user.id, by, Action::IdentityLinked, provider)),
     ];
-    Linked(Edited { user: next, changes, expect: vec![Expect::User(user.id, user.version)] })
+    let edited = Edited { user: next, changes, expect: vec![Expect::User(user.id, user.version)] };
+    Linked { edited, authenticated_at: vouched.authenticated_at }
 }
 
 /// A new user with this identity and no password.
@@ -158,7 +163,8 @@ pub fn register(
         Change::LinkIdentity(identity(vouched, provider, id.1, user.id, by.at)),
         Change::Audit(event(user.id, by, Action::UserRegistered, provider)),
     ];
-    Linked(Edited { user, changes, expect: Vec::new() })
+    let edited = Edited { user, changes, expect: Vec::new() };
+    Linked { edited, authenticated_at: vouched.authenticated_at }
 }
 
 /// Why an identity stays.
@@ -206,7 +212,10 @@ pub fn unlink(
         Change::Audit(event(user.id, by, Action::IdentityUnlinked, &identity.provider)),
     ];
     changes.extend(account::end_sessions(user, except, Action::SessionRevoked, by));
-    Ok(Edited { user: next, changes, expect: vec![Expect::User(user.id, user.version)] })
+    let mut expect = vec![Expect::User(user.id, user.version)];
+    // Whoever asks may have been signed out a moment ago.
+    expect.extend(except.map(Expect::Session));
+    Ok(Edited { user: next, changes, expect })
 }
 
 fn identity(
@@ -260,6 +269,7 @@ mod tests {
             email: email.map(|email| Email::parse(email).unwrap()),
             email_verified,
             names: vec!["Ada".into()],
+            authenticated_at: None,
         }
     }
 
@@ -367,7 +377,7 @@ mod tests {
             assert_eq!(unlink(user, identities, *id, None, &by()).err(), *error);
         }
         let done = unlink(&user(), &[linked(1)], id(1), Some(session().id), &by()).unwrap();
-        assert_eq!(done.expect, [Expect::User(user().id, 7)]);
+        assert_eq!(done.expect, [Expect::User(user().id, 7), Expect::Session(session().id)]);
         assert_eq!(
             words(&done.changes)[2..],
             ["audit identity.unlinked by google", "end other sessions", "audit session.revoked all others"]

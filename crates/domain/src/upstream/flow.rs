@@ -18,7 +18,7 @@ use crate::{SessionId, Timestamp};
 /// How long somebody may take to sign in at the provider.
 pub const LIFE: Duration = Duration::from_secs(600);
 /// First byte of the cookie's value: its form.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 /// Bytes of a tag.
 const TAG: usize = 32;
 
@@ -38,6 +38,8 @@ pub struct Flow {
     /// Name of the provider in the configuration, at most 255 bytes.
     pub provider: String,
     pub intent: Intent,
+    /// For how many seconds the sign-in there may have been over when this set out; none where it is of no matter.
+    pub max_age: Option<u32>,
     pub until: Timestamp,
     /// Where to go afterwards, as it was found good; empty for our own default.
     pub return_to: String,
@@ -55,6 +57,13 @@ impl Flow {
         id
     }
 
+    /// The sign-in there may not be from before; none where it is of no matter.
+    #[must_use]
+    pub fn fresh_since(&self) -> Option<Timestamp> {
+        let age = Duration::from_secs(self.max_age?.into());
+        Some(self.until.minus(LIFE).minus(age))
+    }
+
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![FORM];
         bytes.extend(self.until.0.to_be_bytes());
@@ -64,6 +73,13 @@ impl Flow {
             Intent::Link(session) => {
                 bytes.push(1);
                 bytes.extend(session.0.as_bytes());
+            }
+        }
+        match self.max_age {
+            None => bytes.push(0),
+            Some(age) => {
+                bytes.push(1);
+                bytes.extend(age.to_be_bytes());
             }
         }
         let name = self.provider.as_bytes().get(..255).unwrap_or(self.provider.as_bytes());
@@ -85,12 +101,21 @@ impl Flow {
             }
             _ => return None,
         };
+        let (max_age, rest) = match rest.split_first()? {
+            (0, rest) => (None, rest),
+            (1, rest) => {
+                let (age, rest) = rest.split_first_chunk::<4>()?;
+                (Some(u32::from_be_bytes(*age)), rest)
+            }
+            _ => return None,
+        };
         let (length, rest) = rest.split_first()?;
         let (provider, return_to) = rest.split_at_checked(usize::from(*length))?;
         Some(Self {
             id: *id,
             provider: std::str::from_utf8(provider).ok()?.to_owned(),
             intent,
+            max_age,
             until: Timestamp(i64::from_be_bytes(*until)),
             return_to: std::str::from_utf8(return_to).ok()?.to_owned(),
         })
@@ -234,6 +259,7 @@ mod tests {
             id: [4; 16],
             provider: "google".into(),
             intent: Intent::SignIn,
+            max_age: None,
             until: NOW.plus(LIFE),
             return_to: "https://wiki.example.com/ä?x=1".into(),
         }
@@ -243,12 +269,22 @@ mod tests {
     fn what_set_out_reads_back() {
         let key = FlowKey::new(&[1; 32]);
         for intent in [Intent::SignIn, Intent::Link(session().id)] {
-            for return_to in ["", "/account", "https://wiki.example.com/ä?x=1"] {
-                let flow = Flow { intent, return_to: return_to.into(), ..flow() };
+            for (max_age, return_to) in
+                [(None, ""), (Some(0), "/account"), (Some(u32::MAX), "https://wiki.example.com/ä?x=1")]
+            {
+                let flow = Flow { intent, max_age, return_to: return_to.into(), ..flow() };
                 let cookie = key.cookie(&flow);
                 assert_eq!(key.open(Some(&cookie), "google", &key.state(&flow), NOW), Ok(flow));
             }
         }
+    }
+
+    #[test]
+    fn how_old_the_sign_in_there_may_be() {
+        let since = |max_age| Flow { max_age, ..flow() }.fresh_since();
+        assert_eq!(since(None), None);
+        assert_eq!(since(Some(0)), Some(NOW));
+        assert_eq!(since(Some(300)), Some(NOW.minus(Duration::from_secs(300))));
     }
 
     /// Attack 150: every part of it is bound to every other.

@@ -3,11 +3,17 @@
 //! Signature, algorithm, `exp` and `iat` are `jotgate_jose`'s; here is what depends on the client and on the request.
 
 use std::fmt;
+use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::Timestamp;
+
 /// Stands for a tenant's id in the issuer of a provider with many (Microsoft).
 const TENANT: &str = "{tenantid}";
+
+/// How far a provider's clock may be from ours.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// What the token says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +49,8 @@ pub enum IdTokenError {
     /// It was made for another client, which may use it at ours.
     AuthorizedParty,
     Nonce,
+    /// `auth_time` is still to come.
+    AuthTime,
 }
 
 impl fmt::Display for IdTokenError {
@@ -53,6 +61,7 @@ impl fmt::Display for IdTokenError {
             Self::Audience => "the ID token is for another client",
             Self::AuthorizedParty => "the ID token was given to another client",
             Self::Nonce => "the nonce of the ID token is not the one that was sent",
+            Self::AuthTime => "the ID token says that the sign-in is still to come",
         })
     }
 }
@@ -91,6 +100,48 @@ pub fn check<'a>(said: Said<'a>, expected: Expected<'_>) -> Result<&'a str, IdTo
     Ok(iss)
 }
 
+/// Why a sign-in at the provider is not recent enough. Outside both are one; this is for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    TooOld,
+    /// The token does not say when it was, though it was asked to (OpenID Connect Core §3.1.2.1).
+    Untold,
+}
+
+impl fmt::Display for Stale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooOld => "the sign-in at the provider is older than was asked for",
+            Self::Untold => "the provider does not say when somebody signed in there",
+        })
+    }
+}
+
+impl std::error::Error for Stale {}
+
+/// When somebody signed in there, of `auth_time` in seconds; none where the token does not say. It is never after `now`.
+///
+/// # Errors
+/// [`IdTokenError::AuthTime`]: it is after now by more than clocks differ, so it means something else.
+pub fn authenticated_at(auth_time: Option<u64>, now: Timestamp) -> Result<Option<Timestamp>, IdTokenError> {
+    let Some(seconds) = auth_time else { return Ok(None) };
+    let at = Timestamp::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+    if at > now.plus(SKEW) { Err(IdTokenError::AuthTime) } else { Ok(Some(at.min(now))) }
+}
+
+/// Holds that against how recent it was asked to be (OpenID Connect Core §3.1.3.7, number 13).
+///
+/// # Errors
+/// [`Stale`].
+pub fn check_fresh(authenticated_at: Option<Timestamp>, since: Option<Timestamp>) -> Result<(), Stale> {
+    match (authenticated_at, since) {
+        (_, None) => Ok(()),
+        (None, Some(_)) => Err(Stale::Untold),
+        (Some(at), Some(since)) if at < since.minus(SKEW) => Err(Stale::TooOld),
+        (Some(_), Some(_)) => Ok(()),
+    }
+}
+
 /// Whether `iss` is the configured issuer, with the token's tenant in its place.
 fn issuer_fits(issuer: &str, iss: &str, tenant: Option<&str>) -> bool {
     match issuer.split_once(TENANT) {
@@ -105,6 +156,7 @@ fn issuer_fits(issuer: &str, iss: &str, tenant: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
     const ISSUER: &str = "https://login.example.com";
     const TENANTS: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
     const TID: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
@@ -146,6 +198,38 @@ mod tests {
         let none = Expected { nonce: None, ..expected() };
         assert_eq!(check(said(), none), Err(Nonce));
         assert_eq!(check(Said { nonce: None, ..said() }, none), Ok(ISSUER));
+    }
+
+    #[test]
+    fn when_somebody_signed_in_there() {
+        let second = |n: i64| Timestamp(NOW.0 + n * 1000);
+        let said = |n: i64| u64::try_from(second(n).secs()).ok();
+        for (auth_time, at) in [
+            (None, Ok(None)),
+            (said(0), Ok(Some(NOW))),
+            (said(-3600), Ok(Some(second(-3600)))),
+            (Some(0), Ok(Some(Timestamp(0)))),
+            // A clock that is ahead makes nobody's sign-in later than now.
+            (said(60), Ok(Some(NOW))),
+            (said(61), Err(IdTokenError::AuthTime)),
+            // In milliseconds, as some have it.
+            (u64::try_from(NOW.0).ok(), Err(IdTokenError::AuthTime)),
+            (Some(u64::MAX), Err(IdTokenError::AuthTime)),
+        ] {
+            assert_eq!(authenticated_at(auth_time, NOW), at, "{auth_time:?}");
+        }
+        for (at, since, fresh) in [
+            (None, None, Ok(())),
+            (Some(-9999), None, Ok(())),
+            (None, Some(-9999), Err(Stale::Untold)),
+            (Some(5), Some(0), Ok(())),
+            (Some(-60), Some(0), Ok(())),
+            (Some(-61), Some(0), Err(Stale::TooOld)),
+            (Some(-360), Some(-300), Ok(())),
+            (Some(-361), Some(-300), Err(Stale::TooOld)),
+        ] {
+            assert_eq!(check_fresh(at.map(second), since.map(second)), fresh, "{at:?} {since:?}");
+        }
     }
 
     /// CVE-2026-31813: an issuer of many tenants is still one issuer.

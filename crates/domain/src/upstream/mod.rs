@@ -41,6 +41,8 @@ pub struct Vouched {
     pub email_verified: bool,
     /// What the person is called there; may be anything.
     pub names: Vec<String>,
+    /// When they proved it there, where the provider says.
+    pub authenticated_at: Option<Timestamp>,
 }
 
 /// Longest `sub` (OpenID Connect Core §2: 255 ASCII characters).

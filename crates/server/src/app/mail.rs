@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jotgate_domain::User;
+use jotgate_domain::throttle::Verdict;
 
 use super::{App, Fault};
 
@@ -23,17 +24,37 @@ pub(super) fn address_in_use(app: &App, owner: &User) -> Result<(), Fault> {
     write(app, address.as_str(), "You already have an account", &text)
 }
 
-/// Tells the owner of a proven address that somebody, perhaps not they, can sign in to their account in another way.
-pub(super) fn identity_linked(app: &App, user: &User, provider: &str) -> Result<(), Fault> {
-    let Some(address) = user.verified_email() else { return Ok(()) };
+/// What somebody can sign in with from now on.
+#[derive(Clone, Copy)]
+pub(super) enum WayIn<'a> {
+    /// By its label.
+    Provider(&'a str),
+    Password,
+}
+
+/// Tells the owner of a proven address that somebody, perhaps not they, can sign in to their account in another way;
+/// not where they heard of as much moments ago.
+pub(super) fn way_in_added(app: &App, user: &User, way: WayIn<'_>) {
+    let Some(address) = user.verified_email() else { return };
+    if app.mails.take(address.canonical().as_str(), app.now()) != Verdict::Granted {
+        return;
+    }
     let issuer = app.issuer();
+    let (what, remedy) = match way {
+        WayIn::Provider(label) => (
+            format!("sign-in with {label}"),
+            format!("remove it at {issuer}/account and change your password"),
+        ),
+        WayIn::Password => ("password".to_owned(), format!("tell the people who run {issuer}")),
+    };
     let text = format!(
-        "A sign-in with {provider} was added to your account {} at {issuer}.\r\n\r\n\
-         If that was you, you need not do anything. If it was not, remove it at {issuer}/account and change your \
-         password.\r\n",
+        "A {what} was added to your account {} at {issuer}.\r\n\r\n\
+         If that was you, you need not do anything. If it was not, {remedy}.\r\n",
         user.username
     );
-    write(app, address.as_str(), "A way to sign in was added", &text)
+    if let Err(error) = write(app, address.as_str(), "A way to sign in was added", &text) {
+        tracing::error!(%error, "a mail could not be written");
+    }
 }
 
 fn write(app: &App, to: &str, subject: &str, text: &str) -> Result<(), Fault> {

@@ -50,7 +50,7 @@ pub use register::{RegisterError, RegisterForm};
 pub use revoke::RevokeError;
 pub use sso::RedeemError;
 pub use status_list::StatusList;
-pub use upstream::{Back, Begun, CameBack, CodeForm, Handover, UpstreamError};
+pub use upstream::{Back, Begun, CameBack, CodeForm, Handover, Offered, UpstreamError};
 pub use webhooks::WebhookState;
 
 use crate::config::{Config, Mount, Origin};

@@ -1,4 +1,4 @@
-//! Changing one's own password: every other session ends, and this one gets a new pair.
+//! Changing one's own password, or setting the first one: every other session ends, and this one gets a new pair.
 
 use jotgate_domain::account::{self, By};
 use jotgate_domain::audit::Actor;
@@ -11,6 +11,7 @@ use jotgate_domain::{Session, User};
 
 use crate::config::Origin;
 
+use super::mail::{self, WayIn};
 use super::{App, Delivery, Fault, Grant, SignedIn, TRIES, Visitor};
 
 /// Why a password was not changed.
@@ -18,6 +19,8 @@ use super::{App, Delivery, Fault, Grant, SignedIn, TRIES, Visitor};
 pub enum ChangePasswordError {
     /// 401 `invalid_credentials`: the current password is another.
     WrongPassword,
+    /// 403 `recent_sign_in_required`: there is no current password, and the sign-in was too long ago to do without.
+    SignInAgain,
     /// 422 `weak_password`.
     Password(PasswordError),
     /// 401: the session or the account is not what it was.
@@ -46,13 +49,16 @@ impl App {
         choose(text, &self.issuer, min_length, username, email)
     }
 
+    /// `current`: none for the first password of somebody who came with a provider; then their sign-in has to be
+    /// recent.
+    ///
     /// # Errors
     /// [`ChangePasswordError`].
     pub async fn change_password(
         &self,
         visitor: &Visitor,
         signed_in: SignedIn,
-        current: &str,
+        current: Option<&str>,
         new: &str,
         delivery: Delivery,
     ) -> Result<Grant, ChangePasswordError> {
@@ -60,22 +66,12 @@ impl App {
         let new = self
             .chosen_password(new, &user.username, user.email.as_ref())
             .map_err(ChangePasswordError::Password)?;
-        let current = Password::typed(current).map_err(|_| ChangePasswordError::WrongPassword)?;
-
-        let place = self.hasher.reserve()?;
         let bucket = self.own_bucket(&user);
-        let attempt = Attempt { bucket, limit: Limit::ACCOUNT, lookup: Lookup::Id(user.id), now: self.now() };
-        let attempted = self.store.attempt(attempt).await?;
-        if let Verdict::Refused { retry_after } = attempted.verdict {
-            return Err(Fault::Throttled { retry_after }.into());
-        }
-        let Some(mut user) = attempted.user.filter(User::is_active) else {
-            return Err(ChangePasswordError::SessionEnded);
+        let mut user = match current {
+            Some(current) => self.by_current_password(&user, current).await?,
+            None => self.by_recent_sign_in(&session).await?,
         };
         let shown = user.password_hash.clone();
-        if !place.verify(&current, shown.as_deref()).await? {
-            return Err(ChangePasswordError::WrongPassword);
-        }
         let hash = self.hasher.hash(&new, self.edge.random()?).await?;
 
         for _ in 0..TRIES {
@@ -92,6 +88,9 @@ impl App {
                     let session = Session { status: applied.status.first().copied(), ..changed.session };
                     let grant = self.grant(session, subject, &handle, delivery, now)?;
                     let device = self.device_for(delivery, &grant.user)?;
+                    if shown.is_none() {
+                        mail::way_in_added(self, &grant.user, WayIn::Password);
+                    }
                     return Ok(Grant { device, ..grant });
                 }
                 // Another password, a logout, a disabled account: then what was shown proves nothing any more. A
@@ -104,6 +103,33 @@ impl App {
             }
         }
         Err(Fault::from(StoreError::Conflict).into())
+    }
+
+    /// The user as they are now, who knows their password.
+    async fn by_current_password(&self, user: &User, current: &str) -> Result<User, ChangePasswordError> {
+        let current = Password::typed(current).map_err(|_| ChangePasswordError::WrongPassword)?;
+        let place = self.hasher.reserve()?;
+        let bucket = self.own_bucket(user);
+        let attempt = Attempt { bucket, limit: Limit::ACCOUNT, lookup: Lookup::Id(user.id), now: self.now() };
+        let attempted = self.store.attempt(attempt).await?;
+        if let Verdict::Refused { retry_after } = attempted.verdict {
+            return Err(Fault::Throttled { retry_after }.into());
+        }
+        let user = attempted.user.filter(User::is_active).ok_or(ChangePasswordError::SessionEnded)?;
+        if place.verify(&current, user.password_hash.as_deref()).await? {
+            Ok(user)
+        } else {
+            Err(ChangePasswordError::WrongPassword)
+        }
+    }
+
+    /// The user as they are now, who has none.
+    async fn by_recent_sign_in(&self, session: &Session) -> Result<User, ChangePasswordError> {
+        let found = self.load(session.id).await?.ok_or(ChangePasswordError::SessionEnded)?;
+        if found.user.password_hash.is_some() {
+            return Err(ChangePasswordError::WrongPassword);
+        }
+        if self.is_recent(&found.session) { Ok(found.user) } else { Err(ChangePasswordError::SignInAgain) }
     }
 }
 

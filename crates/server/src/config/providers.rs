@@ -124,6 +124,18 @@ impl Provider {
         .to_owned()
     }
 
+    /// The name of its preset.
+    #[must_use]
+    pub fn preset_name(&self) -> Option<&'static str> {
+        PRESETS.iter().find(|(_, preset)| Some(*preset) == self.preset).map(|(name, _)| *name)
+    }
+
+    /// Whether it can say when somebody signed in there.
+    #[must_use]
+    pub fn tells_when(&self) -> bool {
+        self.preset != Some(Preset::GitHub)
+    }
+
     /// Whether an address that it vouches for counts as proven here. Of the presets all are known to mean it; of a
     /// provider of one's own its operator has to say so, and of Microsoft, where others write addresses into
     /// accounts.

@@ -89,6 +89,7 @@ codes! {
     RegistrationDisabled 403 "registration_disabled" "Registration disabled" "Accounts are not created here by their users." None;
     RegistrationRefused 403 "registration_refused" "Registration refused" "You cannot get an account here." None;
     ProviderDenied 403 "provider_denied" "Not signed in" "The provider did not sign you in." None;
+    StaleSignIn 403 "stale_sign_in" "Sign-in not recent" "This needs a recent sign-in, and the provider does not say that yours is one." None;
     AccountDisabled 403 "account_disabled" "Account disabled" "This account may not be used." None;
     RecentSignInRequired 403 "recent_sign_in_required" "Recent sign-in required" "This needs a sign-in within the last ten minutes; sign in again." None;
     NotFound 404 "not_found" "Not found" "There is nothing here." None;

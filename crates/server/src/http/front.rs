@@ -50,6 +50,11 @@ const ENTRANCES: [&str; 4] = ["/auth/login", "/auth/register", "/login", "/regis
 /// without our cookies, since they are Lax, and could clear them all the same.
 const EXITS: [&str; 2] = ["/logout", clear_cookies::PATH];
 
+/// The same of `/login/NAME`: it leads to a provider, and what comes back from there replaces the session cookie.
+fn leads_to_provider(path: &str) -> bool {
+    path.strip_prefix("/login/").is_some_and(|name| !name.contains('/'))
+}
+
 /// What the layer worked out of a request: a request extension for handlers.
 #[derive(Clone, Debug)]
 pub struct Arrival {
@@ -213,7 +218,7 @@ fn admit(
         return Admitted::Yes;
     }
     let mut facts = Facts::of(site, method, headers, ENTRANCES.contains(&path));
-    facts.has_cookie |= EXITS.contains(&path);
+    facts.has_cookie |= EXITS.contains(&path) || leads_to_provider(path);
     let unproven = match csrf::decide(&facts) {
         Ok(()) => false,
         Err(Refused::Unproven) if surface.is_page() => true,

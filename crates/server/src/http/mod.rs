@@ -28,6 +28,7 @@ pub mod oauth;
 pub mod openapi;
 pub mod pages;
 mod password;
+mod providers;
 mod refresh;
 mod register;
 mod revocations;

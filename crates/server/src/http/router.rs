@@ -7,7 +7,7 @@ use axum::routing::{any, delete, get, post};
 
 use super::{
     FrontLayer, clear_cookies, error, health, identities, login, logout, me, metrics, oauth, openapi, pages,
-    password, refresh, register, revocations, script, sessions, verify, well_known,
+    password, providers, refresh, register, revocations, script, sessions, verify, well_known,
 };
 use crate::serve::Lifecycle;
 use crate::server::Server;
@@ -76,6 +76,7 @@ fn bare(server: &Server) -> Router {
         .route("/auth/sessions/{id}", delete(sessions::delete_one))
         .route("/auth/identities", get(identities::list).post(identities::link))
         .route("/auth/identities/{id}", delete(identities::unlink))
+        .route("/auth/providers", get(providers::list))
         .route("/auth/password/change", post(password::change))
         .route("/auth/verify", any(verify::any))
         .route("/auth/verify/envoy/", any(verify::envoy))

@@ -46,6 +46,7 @@ impl From<UpstreamError> for ApiError {
             UpstreamError::Denied(reason) => refused(Refusal::ProviderDenied, reason),
             UpstreamError::Code(why) => refused(Refusal::InvalidCode, why),
             UpstreamError::Token(why) => refused(Refusal::InvalidIdToken, why),
+            UpstreamError::Stale(why) => refused(Refusal::StaleSignIn, why.to_string()),
             UpstreamError::Away(why) => {
                 refused(Refusal::ProviderUnavailable, why).retry_after(UpstreamError::retry_after())
             }

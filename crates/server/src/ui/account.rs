@@ -63,6 +63,7 @@ pub enum Notice {
     SessionEnded,
     OthersEnded,
     PasswordChanged,
+    PasswordSet,
     IdentityLinked,
     IdentityUnlinked,
 }
@@ -76,6 +77,11 @@ impl Notice {
             Self::PasswordChanged,
             "password-changed",
             "Your password is changed, and all other devices are signed out.",
+        ),
+        (
+            Self::PasswordSet,
+            "password-set",
+            "You can sign in with your password from now on, and all other devices are signed out.",
         ),
         (Self::IdentityLinked, "identity-linked", "You can sign in that way from now on."),
         (
@@ -238,7 +244,7 @@ impl AccountPage {
         };
         let current = sessions[0].id;
         Self::new(
-            Form { token: text.to_owned(), return_to: text.to_owned() },
+            Form { token: text.to_owned(), return_to: text.to_owned(), max_age: None },
             &user,
             &sessions,
             current,

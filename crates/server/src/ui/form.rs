@@ -7,17 +7,23 @@ pub struct Form {
     pub token: String,
     /// Where to go afterwards: already validated and in normal form; empty for the default.
     pub return_to: String,
+    /// For how many seconds a sign-in may have been over that is to count; none where it is of no matter.
+    pub max_age: Option<u32>,
 }
 
 impl Form {
-    /// `?return_to=…`, for a link that keeps the way back; empty where there is none.
+    /// `?return_to=…&max_age=…`, for a link that keeps both; empty where there is neither.
     #[must_use]
     pub fn query(&self) -> String {
-        if self.return_to.is_empty() {
-            return String::new();
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        if !self.return_to.is_empty() {
+            query.append_pair("return_to", &self.return_to);
         }
-        let query = url::form_urlencoded::byte_serialize(self.return_to.as_bytes());
-        query.fold(String::from("?return_to="), |all, part| all + part)
+        if let Some(seconds) = self.max_age {
+            query.append_pair("max_age", &seconds.to_string());
+        }
+        let query = query.finish();
+        if query.is_empty() { query } else { format!("?{query}") }
     }
 }
 
@@ -34,7 +40,7 @@ pub struct FormError {
 #[cfg(test)]
 impl Form {
     pub(super) fn sample() -> Self {
-        Self { token: "sample-form-token".into(), return_to: String::new() }
+        Self { token: "sample-form-token".into(), return_to: String::new(), max_age: None }
     }
 }
 

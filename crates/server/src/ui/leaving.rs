@@ -11,11 +11,17 @@ pub struct LeavingPage {
     pub label: String,
     /// The provider's page.
     pub to: String,
+    /// To add a way to sign in, rather than to sign in.
+    pub linking: bool,
 }
 
 #[cfg(test)]
 impl LeavingPage {
     pub(super) fn sample() -> Self {
-        Self { label: "Google".into(), to: "https://accounts.google.com/o/oauth2/v2/auth?a=b&c=d".into() }
+        Self {
+            label: "Google".into(),
+            to: "https://accounts.google.com/o/oauth2/v2/auth?a=b&c=d".into(),
+            linking: true,
+        }
     }
 }

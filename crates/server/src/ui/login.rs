@@ -15,6 +15,8 @@ pub struct LoginPage {
     pub error: Option<FormError>,
     /// Signed in, but longer ago than the application accepts.
     pub again: bool,
+    /// Whether a password is of use: not to somebody who has none.
+    pub by_password: bool,
     /// Whether `/register` is open.
     pub registration: bool,
     pub providers: Vec<ProviderLink>,
@@ -47,6 +49,7 @@ impl LoginPage {
             username: String::new(),
             error: None,
             again: false,
+            by_password: true,
             registration: true,
             providers: Vec::new(),
         }
@@ -78,7 +81,19 @@ impl LoginPage {
 
     #[cfg(test)]
     pub(super) fn sample_again() -> Self {
-        Self { again: true, username: "ada".into(), ..Self::sample_to_app() }
+        let form = Form { max_age: Some(300), ..Self::sample_to_app().form };
+        Self { form, again: true, username: "ada".into(), ..Self::sample_to_app() }
+    }
+
+    /// Of somebody who came with a provider, and of whom no other knows when they signed in.
+    #[cfg(test)]
+    pub(super) fn sample_stuck() -> Self {
+        Self { by_password: false, ..Self::sample_again() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn sample_again_elsewhere() -> Self {
+        Self { providers: ProviderLink::samples(), ..Self::sample_stuck() }
     }
 
     #[cfg(test)]

@@ -17,6 +17,7 @@ mod logout;
 mod moment;
 mod problem;
 mod register;
+mod switch;
 pub mod words;
 
 pub use account::{AccountPage, IdentityRow, Notice, SessionRow};
@@ -29,6 +30,7 @@ pub use logout::{LogoutPage, SignedOutPage};
 pub use moment::Moment;
 pub use problem::ProblemPage;
 pub use register::RegisterPage;
+pub use switch::SwitchPage;
 
 use std::any::Any;
 

@@ -11,6 +11,10 @@ fn samples(mount: &str) -> Vec<(&'static str, String)> {
         ("login-providers", render(&LoginPage::sample_with_providers(), mount)),
         ("leaving", render(&LeavingPage::sample(), mount)),
         ("login-again", render(&LoginPage::sample_again(), mount)),
+        ("login-again-elsewhere", render(&LoginPage::sample_again_elsewhere(), mount)),
+        ("login-stuck", render(&LoginPage::sample_stuck(), mount)),
+        ("switch", render(&SwitchPage::sample(), mount)),
+        ("switch-nobody", render(&SwitchPage { username: None, ..SwitchPage::sample() }, mount)),
         ("continue", render(&ContinuePage::sample(), mount)),
         ("register", render(&RegisterPage::sample(), mount)),
         ("register-taken", render(&RegisterPage::sample_taken(), mount)),
@@ -102,11 +106,12 @@ fn write(dir: &std::path::Path, name: &str, html: &str) {
 #[test]
 fn hostile_text_stays_text() {
     let evil = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>&amp;";
-    let form = || Form { token: evil.into(), return_to: evil.into() };
+    let form = || Form { token: evil.into(), return_to: evil.into(), max_age: None };
     let error = || Some(FormError { code: "x", message: evil.into(), field: Some("username") });
     let pages = [
         LoginPage {
             again: false,
+            by_password: true,
             form: form(),
             destination: Some(evil.into()),
             username: evil.into(),
@@ -128,7 +133,9 @@ fn hostile_text_stays_text() {
         .render(),
         AccountPage::sample_hostile(evil).render(),
         LogoutPage { form: form(), username: evil.into() }.render(),
-        LeavingPage { label: evil.into(), to: evil.into() }.render(),
+        LeavingPage { label: evil.into(), to: evil.into(), linking: true }.render(),
+        SwitchPage { form: form(), name: evil.into(), label: evil.into(), username: Some(evil.into()) }
+            .render(),
         SignedOutPage { form: form(), destination: Some(evil.into()) }.render(),
         ProblemPage {
             code: evil.into(),

@@ -1,21 +1,22 @@
 //! A browser with a jar of cookies, and the way to a provider and back.
 
-use std::collections::BTreeMap;
-
 use http::Method;
 use url::Url;
 
 use super::idp::{Idp, Person};
-use super::support::{Answer, PASSWORD, Site};
+use super::support::{Answer, Ask, Jar, PASSWORD, Site};
+
+/// What a browser says of a link or a form on one of our own pages.
+const OWN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
 pub(crate) struct Browser<'s> {
     site: &'s Site,
-    pub(crate) jar: BTreeMap<String, String>,
+    pub(crate) jar: Jar,
 }
 
 impl<'s> Browser<'s> {
     pub(crate) fn new(site: &'s Site) -> Self {
-        Self { site, jar: BTreeMap::new() }
+        Self { site, jar: Jar::new() }
     }
 
     /// One that is signed in with a password.
@@ -33,35 +34,38 @@ impl<'s> Browser<'s> {
         Self { site: self.site, jar: self.jar.clone() }
     }
 
+    /// A link of one of our own pages.
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
-        self.send(Method::GET, path, None).await
+        self.get_from(path, &[OWN]).await
+    }
+
+    /// With what it says itself of where the link is.
+    pub(crate) async fn get_from(&mut self, path: &str, says: &[(&str, &str)]) -> Answer {
+        let ask = self.site.get(path);
+        self.send(ask, says).await
     }
 
     /// A form of one of our own pages.
     pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.send(Method::POST, path, Some(form)).await
+        self.post_from(path, fields, &[OWN]).await
     }
 
-    async fn send(&mut self, method: Method, path: &str, form: Option<String>) -> Answer {
-        let mut ask = self.site.ask(method, path);
-        if !self.jar.is_empty() {
-            let cookies = self.jar.iter().map(|(name, value)| format!("{name}={value}"));
-            ask = ask.header("cookie", &cookies.collect::<Vec<_>>().join("; "));
+    pub(crate) async fn post_from(
+        &mut self,
+        path: &str,
+        fields: &[(&str, &str)],
+        says: &[(&str, &str)],
+    ) -> Answer {
+        let ask = self.site.ask(Method::POST, path).form(fields);
+        self.send(ask, says).await
+    }
+
+    async fn send(&mut self, mut ask: Ask<'_>, says: &[(&str, &str)]) -> Answer {
+        for (name, value) in says {
+            ask = ask.header(name, value);
         }
-        if let Some(form) = form {
-            ask = ask.header("sec-fetch-site", "same-origin");
-            ask = ask.header("content-type", "application/x-www-form-urlencoded").body(form);
-        }
-        let answer = ask.send().await;
-        for cookie in answer.cookies() {
-            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
-            if cookie.contains("Max-Age=0") {
-                self.jar.remove(name);
-            } else {
-                self.jar.insert(name.to_owned(), value.to_owned());
-            }
-        }
+        let answer = ask.cookies(&self.jar).send().await;
+        answer.keep(&mut self.jar);
         answer
     }
 
@@ -73,8 +77,13 @@ impl<'s> Browser<'s> {
 
     /// All the way to the provider, where `person` signs in, and back.
     pub(crate) async fn sign_in(&mut self, idp: &Idp, person: &Person) -> Answer {
-        let back = idp.authorize(&self.set_out("idp").await, person);
-        self.get(&back).await
+        let to = self.set_out("idp").await;
+        self.come_back(idp, &to, person).await
+    }
+
+    /// From where the browser was sent to, and back.
+    pub(crate) async fn come_back(&mut self, idp: &Idp, to: &Url, person: &Person) -> Answer {
+        self.get_from(&idp.authorize(to, person), &[("sec-fetch-site", "cross-site")]).await
     }
 
     /// The user's id, as the server itself sees it; none where nobody is signed in.
@@ -85,8 +94,7 @@ impl<'s> Browser<'s> {
 }
 
 pub(crate) fn location(answer: &Answer) -> &str {
-    assert_eq!(answer.status, 303, "{}", answer.text());
-    answer.header("location").unwrap()
+    answer.location()
 }
 
 /// Status and code of a refusal's page.

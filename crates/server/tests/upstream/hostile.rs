@@ -348,6 +348,45 @@ async fn metadata_of_another_issuer_are_not_used() {
     }
 }
 
+/// OpenID Connect Core §3.1.3.6: a token that says which access token it came with is of no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_of_another_sign_in_is_not_used() {
+    let idp = Idp::start().await;
+    let site = site(&idp).await;
+    let without_address = super::idp::Person { email: None, ..ADA };
+    for (at_hash, good) in [
+        (None, true),
+        (Some(json!("AAAAAAAAAAAAAAAAAAAAAA")), false),
+        (Some(json!("")), false),
+        (Some(json!(7)), false),
+    ] {
+        let case = format!("{at_hash:?}");
+        let before = idp.asked("/me");
+        idp.does(Mischief { at_hash: at_hash.clone(), ..Mischief::default() });
+        let answer = Browser::new(&site).sign_in(&idp, &without_address).await;
+        assert_eq!(answer.status == 303, good, "{case}");
+        assert!(good || refused(&answer) == "401 invalid_id_token", "{case}");
+        assert_eq!(idp.asked("/me") - before, usize::from(good), "{case}: nobody was shown it");
+        // Where it is not used, it is of no matter.
+        assert_eq!(Browser::new(&site).sign_in(&idp, &ADA).await.status, 303, "{case}");
+    }
+}
+
+/// What went wrong here ends the sign-in as well: its cookie does not stay for the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_of_our_own_ends_the_sign_in() {
+    let idp = Idp::start().await;
+    let site = site(&idp).await;
+    site.register("bob").await;
+    let mut browser = Browser::new(&site);
+    let back = idp.authorize(&browser.set_out("idp").await, &ADA);
+    while site.register("bob").await.status != 429 {}
+    let answer = browser.get(&back).await;
+    assert_eq!(refused(&answer), "429 too_many_attempts");
+    assert!(answer.header("retry-after").is_some() && !browser.jar.contains_key("jwt_flow"));
+    assert_eq!(idp.asked("/token"), 0);
+}
+
 /// Attack 154: what comes back with an error is never shown as it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a154_an_error_of_the_provider_is_a_page_of_our_own() {

@@ -2,8 +2,9 @@
 //! wrong exactly what it is told to.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::{Form, State};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +16,7 @@ use http::{HeaderMap, StatusCode};
 use jotgate::config::{Config, Provider, Secret};
 use jotgate_jose::{Algorithm, SigningKey};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use url::Url;
 
 use super::support::START;
@@ -40,6 +42,8 @@ pub(crate) const ADA: Person =
 #[derive(Clone, Debug)]
 struct Issued {
     person: Person,
+    /// When they signed in there, where it was asked for.
+    auth_time: Option<i64>,
     nonce: Option<String>,
     challenge: String,
     redirect_uri: String,
@@ -64,6 +68,12 @@ pub(crate) struct Mischief {
     pub(crate) userinfo: Option<Value>,
     /// Is not there at all.
     pub(crate) away: bool,
+    /// Asks nobody to sign in anew, whatever it is asked for.
+    pub(crate) silent: bool,
+    /// Answers the token endpoint when it is let go.
+    pub(crate) held: Option<Arc<Notify>>,
+    /// What stands in `at_hash`; the right one where there is none.
+    pub(crate) at_hash: Option<Value>,
     pub(crate) metadata: Option<Change>,
 }
 
@@ -77,6 +87,10 @@ pub(crate) struct Inner {
     asked: Mutex<HashMap<String, usize>>,
     /// The last form at the token endpoint.
     pub(crate) form: Mutex<HashMap<String, String>>,
+    /// Its time, in seconds.
+    now: AtomicI64,
+    /// When the person at the browser signed in there; 0 for not at all.
+    signed_in_at: AtomicI64,
 }
 
 #[derive(Clone)]
@@ -93,6 +107,8 @@ impl Idp {
             mischief: Mutex::default(),
             asked: Mutex::default(),
             form: Mutex::default(),
+            now: AtomicI64::new(START),
+            signed_in_at: AtomicI64::new(0),
         }));
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(metadata))
@@ -135,8 +151,13 @@ impl Idp {
         assert_eq!(asked["client_id"], CLIENT);
         assert_eq!(asked["code_challenge_method"], "S256");
         let redirect_uri = asked["redirect_uri"].clone();
+        let max_age: Option<i64> = asked.get("max_age").map(|age| age.parse().unwrap());
+        let says_when = max_age.is_some() || asked.contains_key("claims");
+        let anew = asked.get("prompt").is_some_and(|prompt| prompt == "login");
+        let at = self.sign_in_there(anew, max_age);
         let code = self.issue(Issued {
             person: person.clone(),
+            auth_time: says_when.then_some(at),
             nonce: asked.get("nonce").cloned(),
             challenge: asked["code_challenge"].clone(),
             redirect_uri: redirect_uri.clone(),
@@ -146,12 +167,30 @@ impl Idp {
         format!("{}?{}", back.path(), back.query().unwrap())
     }
 
+    /// Its clock goes on.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.0.now.fetch_add(i64::try_from(time.as_secs()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// The person types a password, where they have to; when they last did.
+    fn sign_in_there(&self, anew: bool, max_age: Option<i64>) -> i64 {
+        let now = self.0.now.load(Ordering::SeqCst);
+        let at = self.0.signed_in_at.load(Ordering::SeqCst);
+        let anew =
+            (anew || max_age.is_some_and(|age| now - at > age)) && !self.0.mischief.lock().unwrap().silent;
+        if at == 0 || anew {
+            self.0.signed_in_at.store(now, Ordering::SeqCst);
+        }
+        self.0.signed_in_at.load(Ordering::SeqCst)
+    }
+
     /// A code for an application with PKCE of its own: the code and its verifier.
     pub(crate) fn code(&self, person: &Person, nonce: Option<&str>) -> (String, String) {
         let verifier = format!("{:0>43}", self.0.next.load(Ordering::SeqCst));
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, verifier.as_bytes());
         let code = self.issue(Issued {
             person: person.clone(),
+            auth_time: None,
             nonce: nonce.map(str::to_owned),
             challenge: URL_SAFE_NO_PAD.encode(hash),
             redirect_uri: APP_URI.to_owned(),
@@ -180,16 +219,20 @@ impl Idp {
 
     fn claims(&self, issued: &Issued) -> Value {
         let person = &issued.person;
+        let now = self.0.now.load(Ordering::SeqCst);
         let mut claims = json!({
             "iss": self.base(),
             "aud": CLIENT,
             "sub": person.sub,
-            "iat": START,
-            "exp": START + 300,
+            "iat": now,
+            "exp": now + 300,
             "name": person.name,
         });
         if let Some(nonce) = &issued.nonce {
             claims["nonce"] = json!(nonce);
+        }
+        if let Some(at) = issued.auth_time {
+            claims["auth_time"] = json!(at);
         }
         if let Some(email) = person.email {
             claims["email"] = json!(email);
@@ -207,7 +250,7 @@ async fn wrong(idp: &Idp, path: &str) -> Option<Response> {
         (mischief.hangs, mischief.status, mischief.away)
     };
     if hangs {
-        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
     }
     if away {
         return Some(StatusCode::BAD_GATEWAY.into_response());
@@ -258,6 +301,10 @@ async fn token(
         return "x".repeat(3 * 1024 * 1024).into_response();
     }
     *idp.0.form.lock().unwrap() = form.clone();
+    let held = idp.0.mischief.lock().unwrap().held.clone();
+    if let Some(held) = held {
+        held.notified().await;
+    }
     // GitHub's has a name of its own for it, and status 200.
     let refuse = |error: &str| match uri.path() {
         "/login/oauth/access_token" => Json(json!({"error": "bad_verification_code"})).into_response(),
@@ -287,6 +334,10 @@ async fn token(
     }
     let mut claims = idp.claims(&issued);
     let mischief = idp.0.mischief.lock().unwrap();
+    let access = format!("access-{}", issued.person.sub);
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, access.as_bytes());
+    let at_hash = json!(URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]));
+    claims["at_hash"] = mischief.at_hash.clone().unwrap_or(at_hash);
     if let Some(change) = &mischief.claims {
         change(&mut claims);
     }
@@ -294,7 +345,6 @@ async fn token(
         Some(forge) => forge(&claims),
         None => idp.0.key.lock().unwrap().sign("JWT", claims.to_string().as_bytes()).unwrap(),
     };
-    let access = format!("access-{}", issued.person.sub);
     let mut answer = json!({"access_token": access, "token_type": "Bearer", "id_token": token});
     if token.is_empty() {
         answer.as_object_mut().unwrap().remove("id_token");

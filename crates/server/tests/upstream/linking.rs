@@ -1,12 +1,15 @@
 //! Adding a way to sign in to an account, and taking one away.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use jotgate::app::{UpstreamError, Visitor};
 use serde_json::json;
 use url::Url;
 
+use super::accounts::{mails, prove};
 use super::browser::{Browser, location, refused};
-use super::idp::{ADA, APP_URI, Idp, Person};
+use super::idp::{ADA, APP_URI, Idp, Mischief, Person};
 use super::support::{PASSWORD, Site, http_origin};
 
 async fn site(idp: &Idp) -> Site {
@@ -92,6 +95,93 @@ async fn nobody_links_what_they_did_not_ask_for() {
     let back = idp.authorize(&to, &ADA);
     victim.jar.remove("jwt_session");
     assert_eq!(refused(&victim.get(&back).await), "403 recent_sign_in_required");
+}
+
+/// What somebody began ends with their session, also while the provider is being asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ended_meanwhile_links_nothing() {
+    let idp = Idp::start().await;
+    let site = site(&idp).await;
+    let mut bob = Browser::registered(&site, "bob").await;
+    let elsewhere = site.login("bob").await.tokens();
+    let end_others = || site.ask(http::Method::DELETE, "/auth/sessions").bearer(&elsewhere.access).send();
+
+    let to = set_out_to_link(&mut bob).await;
+    let back = idp.authorize(&to, &ADA);
+    let held = Arc::new(tokio::sync::Notify::new());
+    idp.does(Mischief { held: Some(Arc::clone(&held)), ..Mischief::default() });
+    let ending = async {
+        while idp.asked("/token") == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(end_others().await.status, 204);
+        held.notify_one();
+    };
+    let (answer, ()) = futures_util::future::join(bob.get(&back), ending).await;
+    assert_eq!(refused(&answer), "403 recent_sign_in_required");
+    idp.does(Mischief::default());
+    assert_eq!(
+        site.get("/auth/identities").bearer(&elsewhere.access).send().await.json()["identities"],
+        json!([])
+    );
+
+    // And before it is asked.
+    let mut bob = Browser::new(&site);
+    bob.get("/login").await;
+    let fields = [("username", "bob"), ("password", PASSWORD)];
+    assert_eq!(location(&bob.post("/login", &fields).await), "/account");
+    let to = set_out_to_link(&mut bob).await;
+    let back = idp.authorize(&to, &ADA);
+    assert_eq!(end_others().await.status, 204);
+    let asked = idp.asked("/token");
+    assert_eq!(refused(&bob.get(&back).await), "403 recent_sign_in_required");
+    assert_eq!(idp.asked("/token"), asked);
+}
+
+/// A request of theirs that was read before the session ended, and writes after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_just_ended_takes_nothing_away() {
+    let idp = Idp::start().await;
+    let site = site(&idp).await;
+    let tokens = site.signed_in("bob").await;
+    let (code, verifier) = idp.code(&ADA, None);
+    let form = json!({"provider": "idp", "code": code, "code_verifier": verifier, "redirect_uri": APP_URI});
+    let linked = site.post("/auth/identities", &form).bearer(&tokens.access).send().await.json();
+    let id = linked["identity"]["id"].as_str().unwrap().parse().unwrap();
+    let app = site.server.app();
+    let asker = app.load(tokens.session.parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(site.post("/auth/logout", &json!({})).bearer(&tokens.access).send().await.status, 204);
+    let refused = app.unlink(&Visitor::default(), &asker, id).await;
+    assert!(matches!(refused, Err(UpstreamError::SignInAgain)), "{refused:?}");
+    assert_eq!(app.identities(asker.user.id).await.unwrap().len(), 1);
+}
+
+/// The owner of the address hears of it, and is not flooded.
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_about_linking_are_bounded() {
+    let idp = Idp::start().await;
+    let site = site(&idp).await;
+    let tokens = site.signed_in("bob").await;
+    prove(&site, "bob", "bob@example.com").await;
+    for sub in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+        let (code, verifier) = idp.code(&Person { sub, email: None, ..ADA }, None);
+        let form =
+            json!({"provider": "idp", "code": code, "code_verifier": verifier, "redirect_uri": APP_URI});
+        let answer = site.post("/auth/identities", &form).bearer(&tokens.access).send().await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+    }
+    assert_eq!(mails(&site), 4);
+    // An hour later there may be one more.
+    site.clock.pass(Duration::from_secs(3600));
+    idp.pass(Duration::from_secs(3600));
+    let mut bob = Browser::new(&site);
+    bob.get("/login").await;
+    bob.post("/login", &[("username", "bob"), ("password", PASSWORD)]).await;
+    for sub in ["9", "10", "11"] {
+        link(&mut bob, &idp, &Person { sub, email: None, ..ADA }).await;
+    }
+    assert_eq!(identities(&mut bob).await.len(), 11);
+    assert_eq!(mails(&site), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

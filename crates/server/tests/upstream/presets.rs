@@ -1,7 +1,7 @@
 //! GitHub, Apple and Microsoft: what is different about each, against a server that answers in its shape.
 
 use http::Method;
-use jotgate::config::{Provider, Secret};
+use jotgate::config::{Origin, Provider, Secret};
 use jotgate_domain::name::Email;
 use jotgate_domain::store::Lookup;
 use jotgate_domain::upstream::Preset;
@@ -10,10 +10,41 @@ use serde_json::json;
 
 use super::browser::{Browser, location, refused};
 use super::idp::{ADA, CLIENT, Idp, Mischief};
-use super::support::{START, Site, http_origin};
+use super::support::{START, Site, http_origin, https_origin};
 
 async fn site(provider: Provider) -> Site {
     Site::with(http_origin(), |config| drop(config.providers.insert("idp".into(), provider))).await
+}
+
+/// What applications draw their buttons of.
+#[tokio::test(flavor = "multi_thread")]
+async fn anybody_may_know_with_whom_to_sign_in() {
+    let nobody = Site::new().await.get("/auth/providers").send().await;
+    assert_eq!((nobody.status, nobody.json()), (200, json!({"providers": []})));
+    let site = Site::with(https_origin(), |config| {
+        let of = |preset, label: Option<&str>| Provider {
+            preset,
+            issuer: Some("https://id.example.com".to_owned()),
+            client_id: CLIENT.to_owned(),
+            client_secret: Some(Secret::new("never told")),
+            label: label.map(str::to_owned),
+            ..Provider::default()
+        };
+        config.providers.insert("work".into(), of(None, Some("the staff directory")));
+        config.providers.insert("hub".into(), of(Some(Preset::GitHub), None));
+        config.cookie.trusted_origins = vec![Origin::parse("https://app.example.com").unwrap()];
+    })
+    .await;
+    let answer = site.get("/auth/providers").header("origin", "https://app.example.com").send().await;
+    assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example.com"));
+    let url = |name: &str| format!("https://login.example.com/login/{name}");
+    assert_eq!(
+        answer.json(),
+        json!({"providers": [
+            {"name": "hub", "label": "GitHub", "preset": "github", "url": url("hub"), "recent": false},
+            {"name": "work", "label": "the staff directory", "preset": null, "url": url("work"), "recent": true},
+        ]})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,37 +7,13 @@ use jotgate_domain::store::Lookup;
 use jotgate_domain::{Change, User};
 use serde_json::json;
 
+use super::accounts::{audit, mails, prove, user};
 use super::browser::{Browser, location, refused};
 use super::idp::{ADA, Idp, Person};
 use super::support::{PASSWORD, Site, http_origin, https_origin};
 
 async fn site(idp: &Idp) -> Site {
     Site::with(http_origin(), |config| idp.configure(config)).await
-}
-
-async fn user(site: &Site, name: &str) -> Option<User> {
-    let name = jotgate_domain::name::canonical(name);
-    site.server.app().store.user(Lookup::Name(name)).await.unwrap()
-}
-
-/// Makes the user's address a proven one, as an operator does.
-async fn prove(site: &Site, name: &str, address: &str) -> User {
-    let before = user(site, name).await.unwrap();
-    let proven = User {
-        email: Some(Email::parse(address).unwrap()),
-        email_verified_at: Some(site.server.app().now()),
-        version: before.version + 1,
-        ..before
-    };
-    site.server.app().store.apply(vec![Change::UpdateUser(proven.clone())], vec![]).await.unwrap();
-    proven
-}
-
-async fn audit(site: &Site) -> Vec<String> {
-    let query = jotgate_domain::store::AuditQuery { limit: 100, ..Default::default() };
-    let entries = site.server.app().store.audit(query).await.unwrap();
-    let told = entries.iter().map(|entry| format!("{} {}", entry.event.action.name(), entry.event.detail));
-    told.map(|line| line.trim().to_owned()).filter(|line| !line.starts_with("key.")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,8 +98,7 @@ async fn a150_accounts_are_joined_by_an_address_proven_on_both_sides_only() {
         let case = format!("trusted {trusted}, verified {verified_there}, proven {proven_here}");
         assert_eq!(browser.user().await.unwrap() == local.id.to_string(), joined, "{case}");
         // The owner of the address hears of it.
-        let mails = std::fs::read_dir(site.dir.path().join("outbox")).map_or(0, Iterator::count);
-        assert_eq!(mails, usize::from(joined), "{case}");
+        assert_eq!(mails(&site), usize::from(joined), "{case}");
     }
 }
 

@@ -48,5 +48,7 @@ pub(super) async fn vouched(
         email_verified: email.is_some(),
         email,
         names: ["login", "name"].into_iter().filter_map(text).collect(),
+        // It says nothing of when.
+        authenticated_at: None,
     })
 }

@@ -31,6 +31,9 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// After a question that failed, or for a key that is not known, the next one waits for so long.
 const COOL_DOWN: Duration = Duration::from_secs(30);
 
+/// A year in seconds: an age that hardly anybody's sign-in at a provider reaches.
+const ANY_AGE: u32 = 365 * 24 * 3600;
+
 /// Algorithms of ID tokens that are accepted, where the provider says that it uses them: never a shared secret.
 const ALGORITHMS: [Algorithm; 5] =
     [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
@@ -139,6 +142,10 @@ impl Provider {
         Self { name: name.to_owned(), config: config.clone(), outbound, known: Mutex::default() }
     }
 
+    pub(super) fn label(&self) -> &str {
+        self.config.label(&self.name)
+    }
+
     /// Whether it is known by its API instead.
     pub(super) fn has_no_id_token(&self) -> bool {
         self.config.preset == Some(Preset::GitHub)
@@ -147,6 +154,32 @@ impl Provider {
     /// Whether it answers with a form that the browser posts, as Apple does to whoever asks for the address.
     pub(super) fn posts_back(&self) -> bool {
         self.config.preset == Some(Preset::Apple)
+    }
+
+    /// Asks it to say when the person signed in there, and where `max_age` is told to have them do so anew if that was
+    /// more seconds ago (OpenID Connect Core §3.1.2.1).
+    pub(super) fn ask_when(&self, to: &mut Url, max_age: Option<u32>) {
+        let mut query = to.query_pairs_mut();
+        let asked = match self.config.preset {
+            Some(Preset::GitHub) => None,
+            // It says so where it is asked like this.
+            Some(Preset::Google) => {
+                query.append_pair("claims", r#"{"id_token":{"auth_time":{"essential":true}}}"#);
+                max_age
+            }
+            // It says so always.
+            Some(Preset::Apple) => max_age,
+            // Whoever is asked for an age says it: one that asks nothing of the person.
+            _ => max_age.or(Some(ANY_AGE)),
+        };
+        if let Some(seconds) = asked {
+            query.append_pair("max_age", &seconds.to_string());
+        }
+        // Some take an age of zero for none. Google and Apple know no such prompt.
+        let plain = !matches!(self.config.preset, Some(Preset::Google | Preset::Apple));
+        if max_age == Some(0) && plain {
+            query.append_pair("prompt", "login");
+        }
     }
 
     /// Whether `iss` beside a code is this provider. GitHub's names the path of its endpoints as well.

@@ -1,7 +1,8 @@
 //! From a code to somebody a provider vouches for (OpenID Connect Core §3.1.3). Nothing here touches the database.
 
+use aws_lc_rs::digest;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::StatusCode;
 use jotgate_domain::Timestamp;
 use jotgate_domain::name::Email;
@@ -38,15 +39,16 @@ impl Provider {
             return github::vouched(self, &metadata, token).await;
         }
         let token = text("id_token").ok_or_else(|| Trouble::Token("there is no ID token".to_owned()))?;
-        let (issuer, claims) = self.id_token(&metadata, token, code.nonce, now).await?;
-        let subject = string(&claims, "sub").unwrap_or_default();
-        if subject.len() > SUBJECT_MAX {
+        let (mut vouched, claims, algorithm) = self.id_token(&metadata, token, code.nonce, now).await?;
+        if vouched.subject.len() > SUBJECT_MAX {
             return Err(Trouble::Token("sub is longer than 255 characters".to_owned()));
         }
-        let mut vouched =
-            Vouched { issuer, subject: subject.to_owned(), names: names(&claims), ..Vouched::default() };
+        vouched.names = names(&claims);
         self.add_email(&mut vouched, &claims);
         if let (None, Some(url), Some(token)) = (&vouched.email, &metadata.userinfo_endpoint, access_token) {
+            if claims.get("at_hash").is_some_and(|said| *said != at_hash(algorithm, token)) {
+                return Err(Trouble::Token("at_hash is that of another access token".to_owned()));
+            }
             let claims = self.get("the userinfo endpoint", url, Some(token)).await?;
             // OpenID Connect Core §5.3.2: an access token could have been swapped.
             if string(&claims, "sub") != Some(vouched.subject.as_str()) {
@@ -135,14 +137,14 @@ impl Provider {
             .map_err(|error| away("private_key", error))
     }
 
-    /// Verifies an ID token; the issuer and all claims of it.
+    /// Verifies an ID token: whom it vouches for, with no more than who and when; all its claims; its algorithm.
     async fn id_token(
         &self,
         metadata: &Metadata,
         token: &str,
         nonce: Option<&str>,
         now: Timestamp,
-    ) -> Result<(String, Value), Trouble> {
+    ) -> Result<(Vouched, Value, Algorithm), Trouble> {
         // The issuer may have a tenant in it: that is held against the token below.
         let policy = Policy::token("JWT", "", &self.config.client_id)
             .any_issuer()
@@ -161,8 +163,13 @@ impl Provider {
         }
         let verified = result.map_err(|error| Trouble::Token(format!("the ID token: {}", error.code())))?;
         let issuer = self.check(metadata, &keys, &verified, nonce)?;
-        let claims = serde_json::from_str(verified.claims().json());
-        claims.map(|claims| (issuer, claims)).map_err(|_| Trouble::Token("the claims are no JSON".to_owned()))
+        let authenticated_at = id_token::authenticated_at(verified.claims().auth_time(), now)
+            .map_err(|why| Trouble::Token(why.to_string()))?;
+        let claims: Value = serde_json::from_str(verified.claims().json())
+            .map_err(|_| Trouble::Token("the claims are no JSON".to_owned()))?;
+        let subject = string(&claims, "sub").unwrap_or_default().to_owned();
+        let vouched = Vouched { issuer, subject, authenticated_at, ..Vouched::default() };
+        Ok((vouched, claims, verified.algorithm()))
     }
 
     fn check(
@@ -196,6 +203,19 @@ impl Provider {
         };
         id_token::check(said, expected).map(str::to_owned).map_err(|why| Trouble::Token(why.to_string()))
     }
+}
+
+/// `at_hash` of an access token that came with an ID token of this algorithm: half of its hash (OpenID Connect Core
+/// §3.1.3.6), with Ed25519 of SHA-512, as RFC 8032 has it.
+fn at_hash(algorithm: Algorithm, access_token: &str) -> String {
+    let hash = match algorithm {
+        Algorithm::Es384 => &digest::SHA384,
+        Algorithm::EdDsa => &digest::SHA512,
+        _ => &digest::SHA256,
+    };
+    let hash = digest::digest(hash, access_token.as_bytes());
+    let (half, _) = hash.as_ref().split_at(hash.as_ref().len() / 2);
+    URL_SAFE_NO_PAD.encode(half)
 }
 
 fn string<'v>(claims: &'v Value, name: &str) -> Option<&'v str> {

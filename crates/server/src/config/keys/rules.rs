@@ -97,7 +97,7 @@ pub(super) static SECTION: Section = Section {
             name: "rules.NAME.max_age",
             default: Default::None,
             takes: "duration, `10s` to `90d`",
-            doc: "How long ago the user may have proven who they are. Whoever did so longer ago is asked for the password again, and then comes back.",
+            doc: "How long ago the user may have proven who they are. Whoever did so longer ago is asked to sign in again, and then comes back.",
             secret: false,
             list: false,
             set: Set::Named(|config, name, value| {

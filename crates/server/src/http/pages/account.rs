@@ -60,5 +60,5 @@ pub(super) async fn view(
     let now = server.app().now();
     let identities = server.app().identities(user.id).await?;
     let view = AccountPage::new(page.form(), user, &sessions, session.id, min_length, now);
-    Ok(view.with_identities(&identities, page::providers(server)))
+    Ok(view.with_identities(&identities, page.providers(server)))
 }

@@ -13,7 +13,7 @@ use crate::app::{SignedIn, Visitor};
 use crate::http::error::{Code, PageError};
 use crate::http::form::Form;
 use crate::server::Server;
-use crate::ui::{LeavingPage, Notice};
+use crate::ui::Notice;
 
 #[derive(Deserialize)]
 pub(super) struct Fields {
@@ -35,17 +35,13 @@ pub(super) async fn post(
         Ok(both) => both,
         Err(to_login) => return Ok(to_login),
     };
-    if server.app().check_recent(&signed_in.session).is_err() {
+    if !server.app().is_recent(&signed_in.session) {
         return Ok(page::see_own(&server, &login::again(&server, account::PATH), Vec::new()));
     }
     if !fields.provider.is_empty() {
         let SignedIn { session, .. } = &signed_in;
-        let (to, cookie) = upstream::begin(&server, &fields.provider, Intent::Link(session.id), "").await?;
-        let label = server.app().providers().find(|(name, _)| *name == fields.provider);
-        let label = label.map(|(_, label)| label.to_owned()).unwrap_or_default();
         let page = Page::new(&server, &sent, "")?;
-        // No redirect: Chromium holds one that follows a post to `form-action`, and so each host on the way.
-        return page.show(&LeavingPage { label, to }, vec![cookie]);
+        return upstream::leave(&server, &page, &fields.provider, Intent::Link(session.id)).await;
     }
     let id: IdentityId = fields.identity.parse().map_err(|_| Code::InvalidRequest)?;
     server.app().unlink(&visitor, &signed_in, id).await?;

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use http::HeaderMap;
+use jotgate_domain::User;
 use serde::Deserialize;
 
 use super::account;
@@ -28,7 +29,12 @@ pub(super) struct Fields {
     password: String,
     #[serde(default)]
     return_to: String,
+    #[serde(default)]
+    max_age: String,
 }
+
+/// What `again=1` stands for: recent is what happens from now on.
+const NOW: &str = "0";
 
 pub(super) async fn get(
     State(server): State<Server>,
@@ -38,12 +44,15 @@ pub(super) async fn get(
 ) -> Result<Response, PageError> {
     let sent = server.site().cookies.read_or_clear(&headers, PATH)?;
     let page = Page::new(&server, &sent, &page::asked(&uri, "return_to"))?;
+    let again = page::asked(&uri, "again") == "1";
+    let max_age = if again { NOW.to_owned() } else { page::asked(&uri, "max_age") };
+    let page = page.within(&max_age);
     let Some(here) = here::find(&server, &visitor, &sent).await? else {
-        return page.show(&view(&server, &page, String::new(), None), Vec::new());
+        return page.show(&view(&server, &page, String::new(), None, None), Vec::new());
     };
-    if page::asked(&uri, "again") == "1" || is_too_long_ago(&server, &here, &page::asked(&uri, "max_age")) {
-        let username = here.signed_in.user.username.to_string();
-        let view = LoginPage { again: true, registration: false, ..view(&server, &page, username, None) };
+    if again || is_too_long_ago(&server, &here, page.max_age()) {
+        let user = &here.signed_in.user;
+        let view = view(&server, &page, user.username.to_string(), Some(user), None);
         return page.show(&view, here.cookies);
     }
     onward(&page, here)
@@ -58,8 +67,8 @@ pub(super) fn again(server: &Server, return_to: &str) -> String {
 
 /// Whether whoever is signed in has to prove again who they are: an application asks for no more than `max_age`
 /// seconds since they last did (OpenID Connect Core §3.1.2.1 has it with the same meaning).
-fn is_too_long_ago(server: &Server, here: &Here, max_age: &str) -> bool {
-    let Ok(most) = max_age.parse::<u32>() else { return false };
+fn is_too_long_ago(server: &Server, here: &Here, max_age: Option<u32>) -> bool {
+    let Some(most) = max_age else { return false };
     server.app().now() > here.signed_in.session.authenticated_at.plus(Duration::from_secs(most.into()))
 }
 
@@ -83,9 +92,9 @@ pub(super) async fn post(
     Form(fields): Form<Fields>,
 ) -> Result<Response, PageError> {
     let sent = server.site().cookies.read_or_clear(&headers, PATH)?;
-    let page = Page::new(&server, &sent, &fields.return_to)?;
+    let page = Page::new(&server, &sent, &fields.return_to)?.within(&fields.max_age);
     if let Some((error, shown)) = page::keeps_no_cookies(&headers, &sent) {
-        return page.refuse(error, &view(&server, &page, fields.username, Some(shown)));
+        return page.refuse(error, &view(&server, &page, fields.username, None, Some(shown)));
     }
     let replaced = here::of_session_cookie(&server, &sent).await?;
     let login = LoginForm {
@@ -93,7 +102,7 @@ pub(super) async fn post(
         password: &fields.password,
         delivery: Delivery::Cookie,
         admin: false,
-        replaces: replaced.map(|signed_in| signed_in.session.id),
+        replaces: replaced.as_ref().map(|signed_in| signed_in.session.id),
         device: sent.device,
     };
     match server.app().login(&visitor, login).await {
@@ -102,20 +111,29 @@ pub(super) async fn post(
             let message = message(&error);
             let error = ApiError::from(error);
             let shown = FormError { code: error.code().as_str(), message, field: None };
-            page.refuse(error, &view(&server, &page, fields.username, Some(shown)))
+            let again = replaced.as_ref().filter(|_| page.max_age().is_some()).map(|here| &here.user);
+            page.refuse(error, &view(&server, &page, fields.username, again, Some(shown)))
         }
     }
 }
 
-fn view(server: &Server, page: &Page, username: String, error: Option<FormError>) -> LoginPage {
+/// `again`: who is signed in, and has to show once more that it is they.
+fn view(
+    server: &Server,
+    page: &Page,
+    username: String,
+    again: Option<&User>,
+    error: Option<FormError>,
+) -> LoginPage {
     LoginPage {
         form: page.form(),
         destination: page.host(),
         username,
         error,
-        again: false,
-        registration: server.app().registration_enabled(),
-        providers: page::providers(server),
+        again: again.is_some(),
+        by_password: again.is_none_or(|user| user.password_hash.is_some()),
+        registration: again.is_none() && server.app().registration_enabled(),
+        providers: page.providers(server),
     }
 }
 

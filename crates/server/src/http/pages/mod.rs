@@ -43,7 +43,7 @@ pub(super) fn routes() -> Router<Server> {
     Router::new()
         .route("/", get(home))
         .route("/login", get(login::get).post(login::post))
-        .route("/login/{provider}", get(upstream::start))
+        .route("/login/{provider}", get(upstream::start).post(upstream::go))
         .route("/login/{provider}/callback", get(upstream::back).post(upstream::posted))
         .route("/register", get(register::get).post(register::post))
         .route("/logout", get(logout::get).post(logout::post))

@@ -20,6 +20,8 @@ use crate::ui::{self, Form, FormError, ProviderLink, words};
 /// A page about to be made, for one request.
 pub(super) struct Page {
     return_to: Option<ReturnTo>,
+    /// As in [`Form::max_age`].
+    max_age: Option<u32>,
     token: String,
     mount: Mount,
     /// Set with the page: what its form token is bound to, where the browser has none yet.
@@ -35,11 +37,30 @@ impl Page {
         let site = server.site();
         let FormToken { token, cookie } = csrf::form_token(site, sent)?;
         let return_to = ReturnTo::parse(return_to, Rules::of(server));
-        Ok(Self { return_to, token, mount: site.mount.clone(), form_cookie: cookie })
+        Ok(Self { return_to, max_age: None, token, mount: site.mount.clone(), form_cookie: cookie })
+    }
+
+    /// The same for a sign-in that has to be recent: `max_age` in seconds, as the request asks for it.
+    pub(super) fn within(self, max_age: &str) -> Self {
+        Self { max_age: max_age.parse().ok(), ..self }
+    }
+
+    pub(super) fn max_age(&self) -> Option<u32> {
+        self.max_age
     }
 
     pub(super) fn form(&self) -> Form {
-        Form { token: self.token.clone(), return_to: self.destination().unwrap_or_default().to_owned() }
+        Form {
+            token: self.token.clone(),
+            return_to: self.destination().unwrap_or_default().to_owned(),
+            max_age: self.max_age,
+        }
+    }
+
+    /// Whom people can sign in with here.
+    pub(super) fn providers(&self, server: &Server) -> Vec<ProviderLink> {
+        let of_use = server.app().providers().filter(|one| one.tells_when || self.max_age.is_none());
+        of_use.map(|one| ProviderLink { name: one.name.to_owned(), label: one.label.to_owned() }).collect()
     }
 
     /// Where to go afterwards; none for the page's own default.
@@ -144,12 +165,6 @@ pub(super) fn keeps_no_cookies(headers: &HeaderMap, sent: &Sent<'_>) -> Option<(
                    try again.";
     let shown = FormError { code: code.as_str(), message: message.to_owned(), field: None };
     (sent.is_empty() && headers.contains_key(csrf::SEC_FETCH_SITE)).then(|| (code.into(), shown))
-}
-
-/// Whom people can sign in with.
-pub(super) fn providers(server: &Server) -> Vec<ProviderLink> {
-    let link = |(name, label): (&str, &str)| ProviderLink { name: name.to_owned(), label: label.to_owned() };
-    server.app().providers().map(link).collect()
 }
 
 /// 303: whatever was posted is not posted again (RFC 9110 §15.4.4).

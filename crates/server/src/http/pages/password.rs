@@ -32,13 +32,19 @@ pub(super) async fn post(
         Ok(both) => both,
         Err(to_login) => return Ok(to_login),
     };
-    let (current, new) = (&fields.current_password, &fields.new_password);
+    let is_first = signed_in.user.password_hash.is_none();
+    let current = Some(fields.current_password.as_str()).filter(|_| !is_first);
+    let new = &fields.new_password;
     match server.app().change_password(&visitor, signed_in.clone(), current, new, Delivery::Cookie).await {
         Ok(grant) => {
             let cookies = answer::cookies(&server, &grant)?;
-            Ok(page::see_own(&server, &account::done(Notice::PasswordChanged), cookies))
+            let notice = if is_first { Notice::PasswordSet } else { Notice::PasswordChanged };
+            Ok(page::see_own(&server, &account::done(notice), cookies))
         }
         Err(ChangePasswordError::SessionEnded) => Ok(page::see_own(&server, login::PATH, Vec::new())),
+        Err(ChangePasswordError::SignInAgain) => {
+            Ok(page::see_own(&server, &login::again(&server, account::PATH), Vec::new()))
+        }
         Err(error) => {
             let page = Page::new(&server, &sent, "")?;
             let (message, field) = message(&error);
@@ -57,7 +63,8 @@ fn message(error: &ChangePasswordError) -> (String, Option<&'static str>) {
             ("That is not your current password. Type it again.".to_owned(), Some("current_password"))
         }
         ChangePasswordError::Password(why) => (words::password(*why), Some("new_password")),
-        ChangePasswordError::SessionEnded => (String::new(), None),
+        // These lead elsewhere.
+        ChangePasswordError::SessionEnded | ChangePasswordError::SignInAgain => (String::new(), None),
         ChangePasswordError::Fault(fault) => (page::fault(fault), None),
     }
 }

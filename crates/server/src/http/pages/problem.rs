@@ -97,6 +97,12 @@ fn words(error: &ErrorPage) -> (&str, &str, (&'static str, &'static str)) {
             "To change how you sign in, you need a sign-in within the last ten minutes. Nothing was changed.",
             AGAIN,
         ),
+        Code::StaleSignIn => (
+            "The provider did not ask you again",
+            "What you are about to do needs a sign-in that is recent, and the provider does not say that yours is one. \
+             Nothing was changed. Sign in once more, with your password or with another provider.",
+            AGAIN,
+        ),
         Code::TooManyRoles => (
             "You cannot be signed in here",
             "Your account has more roles than a sign-in in the browser can carry. Tell the people who run this \

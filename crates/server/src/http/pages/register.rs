@@ -96,7 +96,7 @@ fn view(
         email,
         min_length: server.app().config.policy.password_min_length,
         error,
-        providers: page::providers(server),
+        providers: page.providers(server),
     }
 }
 

@@ -1,15 +1,15 @@
 //! `/login/{provider}` and `/login/{provider}/callback`: to another provider and back.
 //!
-//! To set out by a mere link is safe, since nothing that another site brings about here can come back to it: what comes
-//! back belongs to the browser that set out. The way there is the same for signing in and for linking; what it is for
-//! lies in the flow cookie.
+//! What comes back belongs to the browser that set out. Whoever is signed in sets out by a button of ours only: by a link
+//! on another site they are asked first, since signing in anew ends the session that they have. The way there is the
+//! same for signing in and for linking; what it is for lies in the flow cookie.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::Response;
 use http::HeaderMap;
-use http::header::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 use jotgate_domain::upstream::flow::{self, Intent};
 use serde::Deserialize;
 
@@ -18,10 +18,13 @@ use super::{account, here};
 use crate::app::{Back, Delivery, Handover, UpstreamError, Visitor};
 use crate::http::answer;
 use crate::http::cookies::Helper;
+use crate::http::csrf;
 use crate::http::error::{ApiError, Code, PageError};
 use crate::http::form::Form;
 use crate::server::Server;
-use crate::ui::Notice;
+use crate::ui::{LeavingPage, Notice, SwitchPage};
+
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// Bytes of the way back that fit into the flow cookie, whatever else is in it.
 const LONGEST_WAY: usize = 2048;
@@ -36,26 +39,90 @@ pub(super) async fn start(
     let Path(provider) = provider.map_err(|_| ApiError::new(Code::NotFound))?;
     let sent = server.site().cookies.read_or_clear(&headers, uri.path())?;
     let page = Page::new(&server, &sent, &page::asked(&uri, "return_to"))?;
-    // It goes along in a cookie, and a longer one would not fit: then the account page is where they arrive.
-    let to = page.destination().filter(|to| to.len() <= LONGEST_WAY).unwrap_or_default();
-    let (to, cookie) = begin(&server, &provider, Intent::SignIn, to).await?;
+    let page = page.within(&page::asked(&uri, "max_age"));
+    let here = here::of_session_cookie(&server, &sent).await?;
+    if !sets_out_by_itself(&headers, here.is_some()) {
+        let label = label(&server, &provider)?;
+        let username = here.map(|here| here.user.username.to_string());
+        let view = SwitchPage { form: page.form(), name: provider, label, username };
+        return page.show(&view, Vec::new());
+    }
+    let (to, cookie) = begin(&server, &page, &provider, Intent::SignIn).await?;
     Ok(page::see_other(&to, vec![cookie]))
+}
+
+/// Whether the link that led here is enough. Only our own pages' is, where somebody is signed in; and never that of an
+/// image or a frame elsewhere, which nobody chose to follow.
+fn sets_out_by_itself(headers: &HeaderMap, signed_in: bool) -> bool {
+    let says = |name: &HeaderName, value: &str| headers.get(name).is_some_and(|said| said == value);
+    let is_shown = !headers.contains_key(SEC_FETCH_DEST) || says(&SEC_FETCH_DEST, "document");
+    says(&csrf::SEC_FETCH_SITE, "same-origin") || !signed_in && is_shown
+}
+
+#[derive(Deserialize)]
+pub(super) struct Fields {
+    #[serde(default)]
+    return_to: String,
+    #[serde(default)]
+    max_age: String,
+}
+
+/// `POST /login/{provider}`: the button of whoever was asked first.
+pub(super) async fn go(
+    State(server): State<Server>,
+    uri: Uri,
+    headers: HeaderMap,
+    provider: Result<Path<String>, PathRejection>,
+    Form(fields): Form<Fields>,
+) -> Result<Response, PageError> {
+    let Path(provider) = provider.map_err(|_| ApiError::new(Code::NotFound))?;
+    let sent = server.site().cookies.read_or_clear(&headers, uri.path())?;
+    let page = Page::new(&server, &sent, &fields.return_to)?.within(&fields.max_age);
+    leave(&server, &page, &provider, Intent::SignIn).await
+}
+
+/// Leads to a provider after a post. No redirect: Chromium holds one that follows a post to `form-action`, and so each
+/// host on the way.
+///
+/// # Errors
+/// As [`begin`].
+pub(super) async fn leave(
+    server: &Server,
+    page: &Page,
+    provider: &str,
+    intent: Intent,
+) -> Result<Response, PageError> {
+    let (to, cookie) = begin(server, page, provider, intent).await?;
+    let linking = intent != Intent::SignIn;
+    page.show(&LeavingPage { label: label(server, provider)?, to, linking }, vec![cookie])
 }
 
 /// Where the browser is to go, and the flow cookie that it takes along.
 ///
 /// # Errors
-/// 404 for a provider that is not configured, 503 for one that is away.
-pub(super) async fn begin(
+/// 404 for a provider that is not configured, 503 for one that is away, 403 for one that cannot say whether a sign-in
+/// is recent where it has to be.
+async fn begin(
     server: &Server,
+    page: &Page,
     provider: &str,
     intent: Intent,
-    return_to: &str,
 ) -> Result<(String, HeaderValue), ApiError> {
-    let begun = server.app().begin(provider, intent, return_to).await.map_err(refusal)?;
+    // It goes along in a cookie, and a longer one would not fit: then the account page is where they arrive.
+    let return_to = page.destination().filter(|to| to.len() <= LONGEST_WAY).unwrap_or_default();
+    let begun = server.app().begin(provider, intent, page.max_age(), return_to).await.map_err(refusal)?;
     let age = flow::LIFE.as_secs();
     let cookie = server.site().cookies.helper(Helper::Flow, &begun.cookie, age);
     Ok((begun.to, cookie.map_err(ApiError::internal)?))
+}
+
+/// What a provider is called.
+///
+/// # Errors
+/// 404 where it is not configured.
+fn label(server: &Server, provider: &str) -> Result<String, ApiError> {
+    let found = server.app().providers().find(|one| one.name == provider);
+    found.map(|one| one.label.to_owned()).ok_or_else(|| Code::NotFound.into())
 }
 
 /// `GET /login/{provider}/callback`
