@@ -33,7 +33,7 @@ pub(crate) async fn register(address: SocketAddr, count: u32) -> Outcome<()> {
     Ok(())
 }
 
-/// The tokens of one login.
+/// The tokens of one session; no access token where there was none yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
     pub(crate) access: String,
@@ -85,16 +85,38 @@ impl Client for Get {
     fn answered(&mut self, _: u16, _: &[u8]) {}
 }
 
-/// Another token each time, none of which the server has seen.
-#[derive(Debug)]
-pub(crate) struct Cold {
-    pub(crate) path: &'static str,
-    pub(crate) tokens: Vec<String>,
+/// Requests with tokens: another one each time, over and over unless each is asked about once.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    path: &'static str,
+    tokens: Arc<[String]>,
+    at: usize,
+    once: bool,
 }
 
-impl Client for Cold {
+impl Ask {
+    /// None of which the server has seen: each once.
+    #[must_use]
+    pub(crate) fn cold(path: &'static str, tokens: Vec<String>) -> Self {
+        Self { path, tokens: tokens.into(), at: 0, once: true }
+    }
+
+    /// So many clients, each of which begins at another token.
+    #[must_use]
+    pub(crate) fn in_turn(path: &'static str, tokens: &Arc<[String]>, clients: usize) -> Vec<Self> {
+        let apart = tokens.len() / clients.max(1);
+        let client = |number| Self { path, tokens: Arc::clone(tokens), at: number * apart, once: false };
+        (0..clients).map(client).collect()
+    }
+}
+
+impl Client for Ask {
     fn ask(&mut self, request: &mut Vec<u8>) -> bool {
-        let Some(token) = self.tokens.pop() else { return false };
+        if self.at >= self.tokens.len() && !self.once {
+            self.at = 0;
+        }
+        let Some(token) = self.tokens.get(self.at) else { return false };
+        self.at += 1;
         let head =
             format!("GET {} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n", self.path);
         request.extend_from_slice(head.as_bytes());
@@ -104,22 +126,59 @@ impl Client for Cold {
     fn answered(&mut self, _: u16, _: &[u8]) {}
 }
 
-/// Logs in again and again.
+/// Logs in again and again, as one user after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Login {
-    body: String,
+    user: u32,
+    apart: u32,
+    users: u32,
 }
 
 impl Login {
+    /// Always this user.
     #[must_use]
     pub(crate) fn new(user: u32) -> Self {
-        Self { body: format!(r#"{{"username":"user-{user}","password":"{PASSWORD}"}}"#) }
+        Self { user, apart: 0, users: u32::MAX }
+    }
+
+    /// Users all over the table: the numbers do not follow each other.
+    #[must_use]
+    pub(crate) fn spread(begin: u32, users: u32) -> Self {
+        Self { user: begin % users, apart: 7919, users }
     }
 }
 
 impl Client for Login {
     fn ask(&mut self, request: &mut Vec<u8>) -> bool {
-        post("/auth/login", &self.body, request);
+        let body = format!(r#"{{"username":"user-{}","password":"{PASSWORD}"}}"#, self.user);
+        post("/auth/login", &body, request);
+        self.user = (self.user + self.apart) % self.users;
+        true
+    }
+
+    fn answered(&mut self, _: u16, _: &[u8]) {}
+}
+
+/// Registers one new user after the other.
+#[derive(Debug)]
+pub(crate) struct Register {
+    /// What the names of this client begin with.
+    prefix: String,
+    next: u32,
+}
+
+impl Register {
+    #[must_use]
+    pub(crate) fn new(prefix: String) -> Self {
+        Self { prefix, next: 0 }
+    }
+}
+
+impl Client for Register {
+    fn ask(&mut self, request: &mut Vec<u8>) -> bool {
+        let body = format!(r#"{{"username":"{}-{}","password":"{PASSWORD}"}}"#, self.prefix, self.next);
+        post("/auth/register", &body, request);
+        self.next += 1;
         true
     }
 
@@ -129,7 +188,7 @@ impl Client for Login {
 /// Sessions that are refreshed in turn, each with the token that came last.
 #[derive(Debug)]
 pub(crate) struct Refresh {
-    sessions: Vec<String>,
+    sessions: Vec<Pair>,
     at: usize,
     /// The access tokens that came, where they are wanted.
     pub(crate) collected: Option<Vec<String>>,
@@ -137,16 +196,28 @@ pub(crate) struct Refresh {
 
 impl Refresh {
     #[must_use]
-    pub(crate) fn new(sessions: Vec<String>, collect: bool) -> Self {
+    pub(crate) fn new(sessions: Vec<Pair>, collect: bool) -> Self {
         Self { sessions, at: 0, collected: collect.then(Vec::new) }
+    }
+
+    /// The sessions over so many clients.
+    #[must_use]
+    pub(crate) fn shared(sessions: &[Pair], clients: usize) -> Vec<Self> {
+        let each = sessions.len().div_ceil(clients).max(1);
+        sessions.chunks(each).map(|some| Self::new(some.to_vec(), false)).collect()
+    }
+
+    /// The newest access token of every session that was refreshed.
+    pub(crate) fn access_tokens(&self) -> impl Iterator<Item = &String> {
+        self.sessions.iter().map(|session| &session.access).filter(|token| !token.is_empty())
     }
 }
 
 impl Client for Refresh {
     fn ask(&mut self, request: &mut Vec<u8>) -> bool {
         self.at = (self.at + 1) % self.sessions.len().max(1);
-        let Some(token) = self.sessions.get(self.at) else { return false };
-        post("/auth/refresh", &format!(r#"{{"refresh_token":"{token}"}}"#), request);
+        let Some(session) = self.sessions.get(self.at) else { return false };
+        post("/auth/refresh", &format!(r#"{{"refresh_token":"{}"}}"#, session.refresh), request);
         true
     }
 
@@ -155,18 +226,22 @@ impl Client for Refresh {
             return;
         }
         // The whole parser would take the processor from the server.
-        if let (Some(refresh), Some(slot)) = (member(body, "refresh_token"), self.sessions.get_mut(self.at)) {
-            slot.clear();
-            slot.push_str(refresh);
+        let (Some(refresh), Some(access)) = (member(body, "refresh_token"), member(body, "access_token"))
+        else {
+            return;
+        };
+        if let Some(session) = self.sessions.get_mut(self.at) {
+            refresh.clone_into(&mut session.refresh);
+            access.clone_into(&mut session.access);
         }
-        if let (Some(collected), Some(access)) = (&mut self.collected, member(body, "access_token")) {
+        if let Some(collected) = &mut self.collected {
             collected.push(access.to_owned());
         }
     }
 }
 
 /// The text of a member whose value has no escapes.
-fn member<'b>(body: &'b [u8], name: &str) -> Option<&'b str> {
+pub(crate) fn member<'b>(body: &'b [u8], name: &str) -> Option<&'b str> {
     let key = format!("\"{name}\":\"");
     let begin = memchr::memmem::find(body, key.as_bytes())? + key.len();
     let rest = body.get(begin..)?;
@@ -176,7 +251,21 @@ fn member<'b>(body: &'b [u8], name: &str) -> Option<&'b str> {
 /// Ends one session after the other.
 #[derive(Debug)]
 pub(crate) struct Logout {
-    pub(crate) tokens: Vec<String>,
+    tokens: Vec<String>,
+}
+
+impl Logout {
+    /// All that these clients have refreshed, for one to end.
+    #[must_use]
+    pub(crate) fn together(clients: &[Refresh]) -> Self {
+        Self { tokens: clients.iter().flat_map(Refresh::access_tokens).cloned().collect() }
+    }
+
+    /// Those that these clients have refreshed, each its own.
+    #[must_use]
+    pub(crate) fn of(clients: &[Refresh]) -> Vec<Self> {
+        clients.iter().map(|client| Self { tokens: client.access_tokens().cloned().collect() }).collect()
+    }
 }
 
 impl Client for Logout {
@@ -198,7 +287,8 @@ mod tests {
 
     #[test]
     fn a_refresh_goes_on_with_what_came() {
-        let mut client = Refresh::new(vec!["jgr_a".to_owned()], true);
+        let pair = Pair { access: String::new(), refresh: "jgr_a".to_owned() };
+        let mut client = Refresh::new(vec![pair], true);
         let asked = |client: &mut Refresh| {
             let mut request = Vec::new();
             assert!(client.ask(&mut request));
@@ -209,6 +299,22 @@ mod tests {
         assert!(asked(&mut client).contains("jgr_a"));
         client.answered(200, br#"{"access_token":"x.y.z","refresh_token":"jgr_b","scope":"account"}"#);
         assert!(asked(&mut client).contains("jgr_b"));
-        assert_eq!(client.collected.unwrap(), ["x.y.z"]);
+        assert_eq!(client.access_tokens().collect::<Vec<_>>(), ["x.y.z"]);
+        assert_eq!(client.collected.as_deref(), Some(&["x.y.z".to_owned()][..]));
+        let mut logout = Logout::of(&[client]).remove(0);
+        assert!(logout.ask(&mut Vec::new()) && !logout.ask(&mut Vec::new()));
+    }
+
+    #[test]
+    fn tokens_are_shown_once_or_over_and_over() {
+        let tokens = ["a", "b"].map(str::to_owned).to_vec();
+        let asked = |mut client: Ask, times: usize| {
+            let mut request = Vec::new();
+            (0..times).filter(|_| client.ask(&mut request)).count()
+        };
+        assert_eq!(asked(Ask::cold("/", tokens.clone()), 5), 2);
+        let turns = Ask::in_turn("/", &tokens.into(), 2);
+        assert_eq!(turns.iter().map(|client| client.at).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(turns.into_iter().map(|client| asked(client, 5)).sum::<usize>(), 10);
     }
 }

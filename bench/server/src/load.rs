@@ -48,6 +48,12 @@ impl Tally {
         self.statuses.get(&status).copied().unwrap_or(0) as f64
     }
 
+    /// Answers of any other status than 200, and none at all.
+    #[must_use]
+    pub(crate) fn failures(&self) -> f64 {
+        self.statuses.keys().filter(|status| **status != 200).map(|status| self.count(*status)).sum()
+    }
+
     /// Milliseconds within which this share of the answers came.
     #[must_use]
     #[expect(

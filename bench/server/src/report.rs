@@ -1,11 +1,8 @@
-//! What was measured: a table for people, JSON for programs, and a picture.
+//! What was measured: tables for people, and JSON for programs.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use serde_json::{Value, json};
-
-use crate::program::Outcome;
 
 /// Figures of one thing over all rounds.
 #[derive(Clone, Debug)]
@@ -37,12 +34,12 @@ impl Figures {
         sorted.sort_by(f64::total_cmp);
         sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
     }
+}
 
-    fn spread(&self) -> (f64, f64) {
-        let least = self.rounds.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = self.rounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        (least, most)
-    }
+/// Least and most.
+fn spread(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| (least.min(value), most.max(value)))
 }
 
 /// Which side of a bar is good.
@@ -59,6 +56,8 @@ pub(crate) struct Row {
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
     pub(crate) bar: Option<Bar>,
+    /// Least and most of the rounds, where there were several.
+    spread: Option<(f64, f64)>,
     pub(crate) note: String,
 }
 
@@ -72,18 +71,35 @@ impl Row {
             shown(theirs.median()),
             theirs.unit
         );
-        Self { what: what.to_owned(), value: ours.median() / theirs.median(), unit: "×", bar, note }
+        let of_rounds = || ours.rounds.iter().zip(&theirs.rounds).map(|(ours, theirs)| ours / theirs);
+        let spread = (ours.rounds.len() > 1).then(|| spread(of_rounds()));
+        Self { what: what.to_owned(), value: ours.median() / theirs.median(), unit: "×", bar, spread, note }
     }
 
     #[must_use]
     pub(crate) fn figure(what: &str, value: f64, unit: &'static str, bar: Option<Bar>, note: &str) -> Self {
-        Self { what: what.to_owned(), value, unit, bar, note: note.to_owned() }
+        Self { what: what.to_owned(), value, unit, bar, spread: None, note: note.to_owned() }
+    }
+
+    /// Something that could not be measured here.
+    #[must_use]
+    pub(crate) fn left_out(what: &str, why: &str) -> Self {
+        Self::figure(what, f64::NAN, "", None, &format!("left out: {why}"))
+    }
+
+    /// False also where there is no bar.
+    #[must_use]
+    pub(crate) fn is_met(&self) -> bool {
+        match self.bar {
+            Some(Bar::AtLeast(bar)) => self.value >= bar,
+            Some(Bar::AtMost(bar)) => self.value <= bar,
+            None => false,
+        }
     }
 
     fn verdict(&self) -> &'static str {
         match self.bar {
-            Some(Bar::AtLeast(bar)) if self.value >= bar => "met",
-            Some(Bar::AtMost(bar)) if self.value <= bar => "met",
+            Some(_) if self.is_met() => "met",
             Some(_) => "**not met**",
             None => "",
         }
@@ -93,6 +109,8 @@ impl Row {
 /// One part of the run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Part {
+    /// As `--only` takes it.
+    pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) about: String,
     pub(crate) figures: Vec<Figures>,
@@ -119,45 +137,52 @@ pub(crate) fn shown(value: f64) -> String {
 /// The whole run in Markdown.
 #[must_use]
 pub(crate) fn markdown(machine: &str, parts: &[Part]) -> String {
-    let mut text = String::new();
-    let _ = writeln!(text, "{machine}\n");
+    let mut text = format!("{machine}\n\n");
     for part in parts {
         let _ = writeln!(text, "### {}\n\n{}\n", part.title, part.about);
-        if !part.rows.is_empty() {
-            text += "| | measured | bar | | of |\n|---|---:|---:|---|---|\n";
-            for row in &part.rows {
-                let bar = match row.bar {
-                    Some(Bar::AtLeast(bar)) => format!("≥ {}", shown(bar)),
-                    Some(Bar::AtMost(bar)) => format!("≤ {}", shown(bar)),
-                    None => String::new(),
-                };
-                let (value, verdict) = (shown(row.value), row.verdict());
-                let _ = writeln!(
-                    text,
-                    "| {} | {value} {} | {bar} | {verdict} | {} |",
-                    row.what, row.unit, row.note
-                );
-            }
-            text.push('\n');
-        }
-        if !part.figures.is_empty() {
-            text += "| | median | least | most | |\n|---|---:|---:|---:|---|\n";
-            for figures in &part.figures {
-                let (least, most) = figures.spread();
-                let _ = writeln!(
-                    text,
-                    "| {} | {} | {} | {} | {} |",
-                    figures.name,
-                    shown(figures.median()),
-                    shown(least),
-                    shown(most),
-                    figures.unit
-                );
-            }
-            text.push('\n');
-        }
+        text += &bars(part.rows.iter());
+        text += &figures(part);
     }
     text
+}
+
+/// The rows of the summary, with what they are held against.
+#[must_use]
+pub(crate) fn bars<'r>(rows: impl Iterator<Item = &'r Row>) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let bar = match row.bar {
+            Some(Bar::AtLeast(bar)) => format!("≥ {}", shown(bar)),
+            Some(Bar::AtMost(bar)) => format!("≤ {}", shown(bar)),
+            None => String::new(),
+        };
+        let spread =
+            row.spread.map_or_else(String::new, |(least, most)| format!("{}–{}", shown(least), shown(most)));
+        let (value, verdict) = (shown(row.value), row.verdict());
+        let _ = writeln!(
+            text,
+            "| {} | {value} {} | {spread} | {bar} | {verdict} | {} |",
+            row.what, row.unit, row.note
+        );
+    }
+    if text.is_empty() {
+        return text;
+    }
+    format!("| | measured | of the rounds | bar | | of |\n|---|---:|---:|---:|---|---|\n{text}\n")
+}
+
+/// Every figure of a part.
+fn figures(part: &Part) -> String {
+    let mut text = String::new();
+    for figures in &part.figures {
+        let (least, most) = spread(figures.rounds.iter().copied());
+        let (median, least, most) = (shown(figures.median()), shown(least), shown(most));
+        let _ = writeln!(text, "| {} | {median} | {least} | {most} | {} |", figures.name, figures.unit);
+    }
+    if text.is_empty() {
+        return text;
+    }
+    format!("| | median | least | most | |\n|---|---:|---:|---:|---|\n{text}\n")
 }
 
 /// The whole run for programs.
@@ -173,48 +198,11 @@ pub(crate) fn json(machine: &str, parts: &[Part]) -> Value {
                 None => (None, None),
             };
             json!({"what": row.what, "value": row.value, "unit": row.unit, "at_least": least, "at_most": most,
-                   "note": row.note})
+                   "spread": row.spread, "note": row.note})
         });
-        json!({"title": part.title, "figures": figures.collect::<Vec<_>>(), "rows": rows.collect::<Vec<_>>()})
+        json!({"name": part.name, "title": part.title, "figures": figures.collect::<Vec<_>>(), "rows": rows.collect::<Vec<_>>()})
     };
     json!({"machine": machine, "parts": parts.iter().map(part).collect::<Vec<_>>()})
-}
-
-/// Bars of what has the same unit, longest first come; readable on light and dark.
-pub(crate) fn plot(part: &Part, unit: &'static str, path: &Path) -> Outcome<()> {
-    const LINE: f64 = 26.0;
-    let shown_here: Vec<_> = part.figures.iter().filter(|figures| figures.unit == unit).collect();
-    let most = shown_here.iter().map(|figures| figures.median()).fold(0.0, f64::max);
-    let height = f64::from(u32::try_from(shown_here.len())?) * LINE + 44.0;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 {height}\" role=\"img\" aria-label=\"{title}\">\
-         <style>text{{font:13px system-ui,sans-serif;fill:#222}}.bar{{fill:#3b6fd4}}.ours{{fill:#d4683b}}\
-         @media(prefers-color-scheme:dark){{text{{fill:#ddd}}.bar{{fill:#7fa6f0}}.ours{{fill:#f09a6f}}}}</style>\
-         <text x=\"8\" y=\"20\" font-weight=\"600\">{title}, {unit}</text>",
-        title = escaped(part.title),
-    );
-    for (index, figures) in shown_here.iter().enumerate() {
-        let y = f64::from(u32::try_from(index)?) * LINE + 34.0;
-        let width = (figures.median() / most * 320.0).max(1.0);
-        let class = if figures.name.starts_with("Jotgate") { "ours" } else { "bar" };
-        let _ = write!(
-            svg,
-            "<text x=\"8\" y=\"{:.0}\">{}</text><rect class=\"{class}\" x=\"330\" y=\"{y:.0}\" width=\"{width:.1}\" \
-             height=\"18\" rx=\"2\"/><text x=\"{:.0}\" y=\"{:.0}\">{}</text>",
-            y + 14.0,
-            escaped(&figures.name),
-            336.0 + width,
-            y + 14.0,
-            shown(figures.median()),
-        );
-    }
-    svg += "</svg>\n";
-    std::fs::write(path, svg)?;
-    Ok(())
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -245,16 +233,19 @@ mod tests {
         let row = Row::ratio("x", &ours, &theirs, Some(Bar::AtLeast(0.8)));
         assert_eq!((row.value, row.verdict()), (0.8, "met"));
         let row = Row::ratio("x", &ours, &theirs, Some(Bar::AtLeast(0.81)));
-        let part = Part { title: "t", about: String::new(), figures: vec![ours, theirs], rows: vec![row] };
+        let part = Part {
+            name: "t",
+            title: "t",
+            about: String::new(),
+            figures: vec![ours, theirs],
+            rows: vec![row],
+        };
         let text = markdown("m", std::slice::from_ref(&part));
         assert!(
             text.contains("**not met**") && text.contains("| Jotgate | 80.0 | 70.0 | 90.0 | 1/s |"),
             "{text}"
         );
-        let folder = tempfile::tempdir().unwrap();
-        plot(&part, "1/s", &folder.path().join("a.svg")).unwrap();
-        let svg = std::fs::read_to_string(folder.path().join("a.svg")).unwrap();
-        assert!(svg.contains("class=\"ours\"") && svg.contains("prefers-color-scheme:dark"));
+        assert!(text.contains("| x | 0.80 × | 0.70–0.90 | ≥ 0.81 |"), "{text}");
         assert_eq!(json("m", &[part])["parts"][0]["rows"][0]["at_least"], 0.81);
     }
 }

@@ -1,7 +1,7 @@
 //! Instructions of each operation beyond those of the bare primitive, counted by callgrind: unlike times, they are
 //! the same in every run. Needs `valgrind`; without it, says so and stops.
 //!
-//! `cargo bench -p jotgate-jose --bench instructions`
+//! `cargo bench -p jotgate-jose --bench instructions [-- --tsv]`; `--tsv` is for `bench/server`, which reads it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -32,10 +32,18 @@ fn main() {
         println!("valgrind is not installed: no instructions counted");
         return;
     }
-    println!("instructions per operation (those beyond the bare primitive)");
+    let tsv = std::env::args().any(|arg| arg == "--tsv");
+    if !tsv {
+        println!("instructions per operation (those beyond the bare primitive)");
+    }
     for alg in ALGORITHMS {
         let key = SigningKey::generate(alg).unwrap().to_private_jwk().unwrap();
         let counts = OPERATIONS.map(|operation| instructions(&key, alg.name(), operation));
+        if tsv {
+            let beyond = [counts[1] - counts[0], counts[2] - counts[0], counts[4] - counts[3]];
+            println!("{}\t{}\t{}\t{}", alg.name(), beyond[0], beyond[1], beyond[2]);
+            continue;
+        }
         println!(
             "  {:6} verify_in {:8} ({:6})   verify {:8} ({:6})   sign_into {:8} ({:6})",
             alg.name(),

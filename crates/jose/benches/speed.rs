@@ -4,7 +4,8 @@
 //! run on two threads at once, and with the allocations of one operation counted (those inside the cryptographic
 //! library, which is C, are not seen).
 //!
-//! `cargo bench -p jotgate-jose --bench speed [-- ROUNDS [ALGORITHM]]`
+//! `cargo bench -p jotgate-jose --bench speed [-- [--tsv] ROUNDS [ALGORITHM]]`; `--tsv` is for `bench/server`, which
+//! reads it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -30,16 +31,23 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let rounds = args.first().and_then(|arg| arg.parse().ok()).unwrap_or(ROUNDS);
     let only = args.get(1).and_then(|name| Algorithm::from_name(name));
-    println!(
-        "{rounds} interleaved rounds; ns per operation: median (minimum); ratios to bare: of medians, of minima"
-    );
+    let tsv = std::env::args().any(|arg| arg == "--tsv");
+    if !tsv {
+        println!(
+            "{rounds} interleaved rounds; ns per operation: median (minimum); ratios to bare: of medians, of minima"
+        );
+    }
     for alg in ALGORITHMS.into_iter().filter(|alg| only.is_none_or(|only| only == *alg)) {
         let subject = Subject::new(alg);
         let peer = Peer::new(&subject);
         for threads in [1, 2] {
-            println!("\n{alg}, {threads} thread{}", if threads == 1 { "" } else { "s" });
+            if !tsv {
+                println!("\n{alg}, {threads} thread{}", if threads == 1 { "" } else { "s" });
+            }
+            let line = |what| tsv.then(|| format!("{alg}\t{threads}\t{what}"));
             report(
                 "verify",
+                line("verify").as_deref(),
                 rounds,
                 threads,
                 &[
@@ -57,6 +65,7 @@ fn main() {
             );
             report(
                 "sign",
+                line("sign").as_deref(),
                 rounds,
                 threads,
                 &[
@@ -83,8 +92,8 @@ fn main() {
 type Operation<'a> = Box<dyn FnMut() + Send + 'a>;
 type Contestant<'a> = (&'a str, &'a (dyn Fn() -> Operation<'a> + Sync));
 
-/// Runs all contestants in turn, round by round, and prints a line for each.
-fn report<'a>(what: &str, rounds: usize, threads: usize, contestants: &[Contestant<'a>]) {
+/// Runs all contestants in turn, round by round, and prints a line for each: for people, or what `tsv` begins.
+fn report<'a>(what: &str, tsv: Option<&str>, rounds: usize, threads: usize, contestants: &[Contestant<'a>]) {
     let counts: Vec<u32> = contestants.iter().map(|(_, make)| calibrate(make())).collect();
     let mut samples = vec![Vec::with_capacity(rounds); contestants.len()];
     for _ in 0..rounds {
@@ -103,13 +112,18 @@ fn report<'a>(what: &str, rounds: usize, threads: usize, contestants: &[Contesta
         let mut operation = make();
         operation();
         let allocations = allocation_counter::measure(&mut operation);
-        println!(
-            "  {what:6} {name:28} {median:10.0} ({min:10.0})   {:5.2} {:5.2}   {:3} allocations, {} B",
-            median / figures[0].0,
-            min / figures[0].1,
-            allocations.count_total,
-            allocations.bytes_total,
-        );
+        let (of_medians, of_minima) = (median / figures[0].0, min / figures[0].1);
+        let count = allocations.count_total;
+        match tsv {
+            Some(line) => {
+                println!("{line}\t{name}\t{median:.0}\t{min:.0}\t{of_medians:.3}\t{of_minima:.3}\t{count}");
+            }
+            None => println!(
+                "  {what:6} {name:28} {median:10.0} ({min:10.0})   {of_medians:5.2} {of_minima:5.2}   {count:3} \
+                 allocations, {} B",
+                allocations.bytes_total,
+            ),
+        }
     }
 }
 

@@ -1,13 +1,14 @@
-//! What an installation costs when it does nothing, and what it takes to begin.
+//! What an installation costs when it does nothing, what it takes to begin, and what a session and a verification add.
 
 use std::time::{Duration, Instant};
 
-use super::CLIENTS;
+use super::{CLIENTS, LIGHT_HASH, ROTATING, answered};
 use crate::Settings;
-use crate::clients::{Get, log_in, register};
+use crate::clients::{Get, Refresh, log_in, register};
+use crate::fill::{self, Amount};
 use crate::load::closed;
 use crate::program::{Outcome, Program};
-use crate::report::{Bar, Figures, Part, Row};
+use crate::report::{Bar, Figures, Part, Row, shown};
 
 pub(crate) fn measure(settings: &Settings) -> Outcome<Part> {
     crate::runtime()?.block_on(run(settings))
@@ -32,15 +33,23 @@ async fn run(settings: &Settings) -> Outcome<Part> {
 
     let jotgate = Program::jotgate_in(&settings.binary, folder.take().ok_or("no folder")?, &[])?;
     tokio::time::sleep(Duration::from_secs(3).min(settings.round * 2)).await;
-    let idle = mib(&jotgate)?;
+    let idle = jotgate.resident_mib()?;
     let token = log_in(jotgate.address, 1, 1).await?.remove(0).access;
     let before = jotgate.cpu_seconds()?;
     let clients = vec![Get::new("/auth/verify", Some(&token)); CLIENTS];
     let (tally, _) = closed(jotgate.address, clients, settings.round * 3).await?;
     let cpu = (jotgate.cpu_seconds()? - before) * 1e6 / tally.count(200);
-    let busy = mib(&jotgate)?;
+    let busy = jotgate.resident_mib()?;
+    drop(jotgate);
+
+    let sessions = if settings.quick { 1000 } else { 100_000 };
+    let empty = refreshed(settings, 1000).await?;
+    let full = refreshed(settings, sessions + 1000).await?;
+    let each = (full - empty) * 100_000.0 / f64::from(sessions);
+
     #[expect(clippy::cast_precision_loss, reason = "a file is smaller than 2^52 bytes")]
     let binary = settings.binary.metadata()?.len() as f64 / f64::from(1 << 20);
+    let sessions = shown(sessions.into());
     let rows = vec![
         Row::figure("memory, idle", idle, "MiB", Some(Bar::AtMost(20.0)), "resident, after a restart"),
         Row::figure(
@@ -51,6 +60,15 @@ async fn run(settings: &Settings) -> Outcome<Part> {
             "resident, the arena of one login included",
         ),
         Row::figure(
+            "memory of 100,000 sessions",
+            each,
+            "MiB",
+            None,
+            &format!(
+                "resident while they are refreshed, beside 1,000 sessions; measured with {sessions} more"
+            ),
+        ),
+        Row::figure(
             "start to first login",
             first_login.median(),
             "s",
@@ -59,7 +77,7 @@ async fn run(settings: &Settings) -> Outcome<Part> {
         ),
         Row::figure("binary", binary, "MiB", Some(Bar::AtMost(25.0)), "needs only libc"),
         Row::figure(
-            "processor time a million verifications",
+            "processor time of a million verifications",
             cpu,
             "s",
             None,
@@ -67,10 +85,16 @@ async fn run(settings: &Settings) -> Outcome<Part> {
         ),
     ];
     let about = "One installation on SQLite.".to_owned();
-    Ok(Part { title: "Cost", about, rows, figures: vec![listening, first_login] })
+    Ok(Part { name: "cost", title: "Cost", about, rows, figures: vec![listening, first_login] })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn mib(program: &Program) -> Outcome<f64> {
-    Ok(program.resident_kib()? as f64 / 1024.0)
+/// Resident memory, in MiB, of a server with so many sessions after it refreshed as many of them as it could.
+async fn refreshed(settings: &Settings, sessions: u32) -> Outcome<f64> {
+    let amount = Amount { users: sessions, sessions, revocations: 0 };
+    let (jotgate, filled) = fill::sqlite(&settings.binary, &[ROTATING, LIGHT_HASH], amount).await?;
+    let sessions: Vec<_> = (0..sessions).map(|place| filled.session(place)).collect();
+    let clients = Refresh::shared(&sessions, CLIENTS);
+    let (tally, _) = closed(jotgate.address, clients, settings.round * 3).await?;
+    answered("refresh", &tally, 200)?;
+    jotgate.resident_mib()
 }

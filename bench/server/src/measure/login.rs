@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
+use super::answered;
 use crate::Settings;
 use crate::clients::{Login, register};
 use crate::load::closed;
@@ -28,15 +29,12 @@ async fn run(settings: &Settings) -> Outcome<Part> {
         raw.add(tokio::task::spawn_blocking(move || hashes_a_second(time)).await??);
         let clients = (0..8).map(Login::new).collect();
         let (tally, _) = closed(jotgate.address, clients, time).await?;
-        if tally.statuses.keys().any(|status| *status != 200) {
-            return Err(format!("logins: {:?}", tally.statuses).into());
-        }
-        logins.add(tally.rate(200));
+        logins.add(answered("login", &tally, 200)?);
     }
     let rows =
         vec![Row::ratio("login against raw argon2id of all cores", &logins, &raw, Some(Bar::AtLeast(0.95)))];
     let about = format!("argon2id, m = {MEMORY_KIB} KiB, t = {PASSES}, p = 1: what hashing alone allows.");
-    Ok(Part { title: "Login", about, rows, figures: vec![raw, logins] })
+    Ok(Part { name: "login", title: "Login", about, rows, figures: vec![raw, logins] })
 }
 
 /// Of all cores together.

@@ -5,10 +5,10 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::CLIENTS;
+use super::{CLIENTS, answered};
 use crate::Settings;
-use crate::clients::{Cold, Get, Refresh, log_in, register};
-use crate::load::{Tally, closed};
+use crate::clients::{Ask, Get, Refresh, log_in, register};
+use crate::load::closed;
 use crate::program::{Outcome, Program};
 use crate::report::{Bar, Figures, Part, Row};
 
@@ -42,13 +42,10 @@ async fn run(settings: &Settings) -> Outcome<Part> {
     for _ in 0..settings.rounds {
         let time = settings.round;
         // Without a write, inside the grace: the same sessions bring as many access tokens as are asked for.
-        let clients = sessions
-            .chunks(2)
-            .map(|some| Refresh::new(some.iter().map(|pair| pair.refresh.clone()).collect(), true));
+        let clients = sessions.chunks(2).map(|some| Refresh::new(some.to_vec(), true));
         let (_, clients) = closed(jotgate.address, clients.collect(), time * 4).await?;
-        let cold = clients
-            .into_iter()
-            .map(|client| Cold { path: "/auth/verify", tokens: client.collected.unwrap_or_default() });
+        let cold =
+            clients.into_iter().map(|client| Ask::cold("/auth/verify", client.collected.unwrap_or_default()));
         let tallies = [
             closed(hyper.address, get("/", None), time).await?.0,
             closed(axum.address, get("/", None), time).await?.0,
@@ -60,7 +57,7 @@ async fn run(settings: &Settings) -> Outcome<Part> {
             closed(jotgate.address, get("/healthz", None), time).await?.0,
         ];
         for (figures, tally) in figures.iter_mut().zip(&tallies) {
-            figures.add(answered(&figures.name, tally)?);
+            figures.add(answered(&figures.name, tally, 200)?);
         }
     }
     let [hyper, axum, like, signature, warm, cold, me, health] = &figures;
@@ -85,16 +82,7 @@ async fn run(settings: &Settings) -> Outcome<Part> {
     let about = format!(
         "{CLIENTS} connections, SQLite, ES256. Of “each token new” no token was ever shown to the server before."
     );
-    Ok(Part { title: "Verification", about, rows, figures: figures.to_vec() })
-}
-
-/// Answers a second, where every one of them was good.
-fn answered(name: &str, tally: &Tally) -> Outcome<f64> {
-    let all: u64 = tally.statuses.values().sum();
-    if tally.statuses.keys().any(|status| *status != 200) || all == 0 {
-        return Err(format!("{name}: not every answer was 200: {:?}", tally.statuses).into());
-    }
-    Ok(tally.rate(200))
+    Ok(Part { name: "verify", title: "Verification", about, rows, figures: figures.to_vec() })
 }
 
 /// A key, and a token of it that is as long as one of ours.

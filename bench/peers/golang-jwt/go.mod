@@ -1,0 +1,5 @@
+module jotgate.invalid/bench-peer-go
+
+go 1.24
+
+require github.com/golang-jwt/jwt/v5 v5.3.0
