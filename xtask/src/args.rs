@@ -4,7 +4,7 @@ use crate::{bench, steps};
 
 pub(crate) const HELP: &str = "\
 cargo xtask test [OPTIONS]    run the checks that a change must pass
-cargo xtask bench [OPTIONS]   measure the release, and write bench/results
+cargo xtask bench [OPTIONS]   measure the release; write bench/results and the figures of docs/performance.md
 
 Options of test:
 
@@ -17,7 +17,7 @@ Options of test:
 
 Options of bench:
 
-  --quick        one short round each, and nothing is written: whether it runs
+  --quick        one short round each without the peers, and nothing is written: whether it runs
   --only PART    this part alone, and nothing is written (may be repeated)
   --no-install   install nothing
 

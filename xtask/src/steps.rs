@@ -1,6 +1,7 @@
 //! The table of checks, in the order in which they run: what is cheap and fails often comes first.
 
 use crate::args::Choice;
+use crate::bench::BUILD;
 use crate::process::{self, Ended};
 use crate::report::{self, Counts, Outcome, Row};
 use crate::tools::{self, Machine};
@@ -37,6 +38,12 @@ pub(crate) const ALL: &[Step] = &[
     step("advisories", 10, advisories, "no dependency with a known hole"),
     step("build", 30, build, "the release binary"),
     step("e2e", 24, e2e, "the release binary from outside, and its pages in a real browser"),
+    step(
+        "bench",
+        20,
+        bench,
+        "the benchmarks run, and no hot path takes a tenth more instructions than is recorded",
+    ),
     step("packaging", 24, packaging, "the Debian package, installed and upgraded, and the container image"),
     step("documents", 12, documents, "the commands in the documents run, and print what they show"),
 ];
@@ -265,6 +272,27 @@ fn e2e(check: &mut Check) -> Outcome {
         machine.go_programs("e2e/proxies/build.sh", &["caddy", "traefik"]),
     ]);
     test_release(check, &["--lib", "--test", "end_to_end"])
+}
+
+/// One short round of each part: that it runs, not how fast. The instructions are the same on a busy machine, too.
+fn bench(check: &mut Check) -> Outcome {
+    if let Err(missing) = check.machine.valgrind() {
+        return Outcome::LeftOut(missing);
+    }
+    say_missing([check.machine.postgres()]);
+    let outcome = check.cargo(BUILD);
+    if !matches!(outcome, Outcome::Passed) {
+        return outcome;
+    }
+    for arguments in ["--quick", "instructions"] {
+        let mut command = Command::new("target/release/bench-server");
+        command.arg(arguments);
+        let outcome = check.run(command);
+        if !matches!(outcome, Outcome::Passed) {
+            return outcome;
+        }
+    }
+    Outcome::Passed
 }
 
 /// What is missing leaves its tests out, one by one.

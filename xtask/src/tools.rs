@@ -55,6 +55,11 @@ impl Machine {
         self.pgbouncer()
     }
 
+    /// What counts instructions.
+    pub(crate) fn valgrind(&self) -> Result<(), String> {
+        self.debian("valgrind", &["valgrind"], "counts instructions").map(drop)
+    }
+
     /// A proxy of a Debian package. The package starts one of its own; the tests have theirs.
     pub(crate) fn server(&self, program: &str, package: &str) -> Result<(), String> {
         if Path::new("/usr/sbin").join(program).is_file() || on_path(program).is_some() {
@@ -183,6 +188,23 @@ impl Machine {
         self.install(&how, Command::new("npm").args(["ci", "--ignore-scripts"]).current_dir(target))
     }
 
+    /// Builds the native part of an npm package that was installed without running anything; `file` is what comes of
+    /// it. The headers are those beside the Node that is here.
+    pub(crate) fn npm_native(&self, target: &str, package: &str, file: &str) -> Result<(), String> {
+        if Path::new(target).join("node_modules").join(package).join(file).is_file() {
+            return Ok(());
+        }
+        let how = format!("the native part of {package} is missing: `npm rebuild {package}` in {target}");
+        self.debian("c++", &["g++"], "it is C++").map_err(|missing| format!("{how}; {missing}"))?;
+        let node = on_path("node").and_then(|node| node.canonicalize().ok());
+        let headers = node.as_deref().and_then(Path::parent).and_then(Path::parent);
+        let headers = headers.ok_or_else(|| format!("{how}: there is no node"))?;
+        let mut command = Command::new("env");
+        command.arg(format!("npm_config_nodedir={}", headers.display()));
+        command.args(["npm_config_build_from_source=true", "npm", "rebuild", package]).current_dir(target);
+        self.install(&how, &mut command)
+    }
+
     /// The Python packages of a requirements file, below `target`.
     pub(crate) fn pip(&self, requirements: &str, target: &str) -> Result<(), String> {
         let wanted = std::fs::read(requirements).map_err(|error| format!("{requirements}: {error}"))?;
@@ -209,6 +231,20 @@ impl Machine {
             command.args(["go", "mod", "download"]).current_dir(source);
             command
         })
+    }
+
+    /// Builds the Go program of `source` as `target`/`name`, with its modules below `target`.
+    pub(crate) fn go_program(&self, source: &str, target: &str, name: &str) -> Result<(), String> {
+        self.go(source, target)?;
+        let folder = std::path::absolute(target).map_err(|error| format!("{target}: {error}"))?;
+        let mut command = Command::new("env");
+        command.arg(format!("GOMODCACHE={}", folder.join("mod").display()));
+        command
+            .args(["go", "build", "-mod=readonly", "-o"])
+            .arg(folder.join(name))
+            .arg(".")
+            .current_dir(source);
+        self.install(&format!("{target}/{name} is built"), &mut command)
     }
 
     /// What Maven needs to build `source`, in the repository `target`: it is built once, in a copy there.
