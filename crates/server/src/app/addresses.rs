@@ -33,12 +33,6 @@ impl Addresses {
         verdict
     }
 
-    /// Whether a try would be granted now; takes none.
-    pub(super) fn look(&self, address: &str, now: Timestamp) -> Verdict {
-        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        throttle::take(buckets.get(address).copied().unwrap_or_default(), self.limit, now).0
-    }
-
     /// Gives a try back: it was not a guess.
     pub(super) fn give_back(&self, address: &str) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);

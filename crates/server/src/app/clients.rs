@@ -58,19 +58,19 @@ impl<F: Into<Fault>> From<F> for ClientAuthError {
 }
 
 impl App {
-    /// Who a client is. An address from which many failed waits, before anything is looked up.
+    /// Who a client is.
+    ///
+    /// Every one is looked up, also from a network where others fail: one read by the key and one SHA-256, which is all
+    /// that a secret of 256 random bits needs, and what is right is let through. The throttle of failures is none of
+    /// guesses, of which not one will be right, but tells whoever goes on failing to wait.
     ///
     /// # Errors
-    /// [`ClientAuthError`].
+    /// [`ClientAuthError`]; whatever was wrong, it takes as long and is said alike.
     pub async fn authenticate_client(
         &self,
         visitor: &Visitor,
         shown: ClientCredential<'_>,
     ) -> Result<Authenticated, ClientAuthError> {
-        let now = self.now();
-        if let Verdict::Refused { retry_after } = self.client_failures.look(&visitor.network, now) {
-            return Err(Fault::Throttled { retry_after }.into());
-        }
         let found = match ClientId::parse(shown.id) {
             Ok(id) => self.store.client(&id).await?,
             Err(_) if shown.id == FIRST_PARTY && shown.secret.is_none() => {
@@ -87,14 +87,20 @@ impl App {
             (Some(_), Some(_)) => Err("wrong secret, or a secret of a client without one"),
             (Some(_), None) => Err("a confidential client without its secret"),
         };
-        decided.map_err(|why| {
-            self.client_failed(visitor);
-            ClientAuthError::Invalid(why)
+        decided.map_err(|why| match self.client_failed(visitor) {
+            Ok(()) => ClientAuthError::Invalid(why),
+            Err(fault) => fault.into(),
         })
     }
 
     /// Counts a failed authentication of a client, also one of which nothing could be looked up.
-    pub fn client_failed(&self, visitor: &Visitor) {
-        let _ = self.client_failures.take(&visitor.network, self.now());
+    ///
+    /// # Errors
+    /// Throttled, which is to be said in its place, where many from there failed.
+    pub fn client_failed(&self, visitor: &Visitor) -> Result<(), Fault> {
+        match self.client_failures.take(&visitor.network, self.now()) {
+            Verdict::Granted => Ok(()),
+            Verdict::Refused { retry_after } => Err(Fault::Throttled { retry_after }),
+        }
     }
 }

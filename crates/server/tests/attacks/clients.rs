@@ -443,32 +443,61 @@ async fn a98_a_deleted_client_is_nobody_and_its_sessions_end() {
     assert!(other.verifier.verify(&tokens.access, u64::try_from(other.now().secs()).unwrap()).is_err());
 }
 
+/// Whoever fails on and on is told to wait, and nobody beside them: not a client that shows the right secret from the
+/// same network, which knows nothing of its neighbours.
 #[tokio::test]
-async fn a63_an_address_that_fails_to_be_a_client_is_stopped_and_no_other() {
+async fn a63_an_address_that_fails_to_be_a_client_is_stopped_and_what_is_right_passes() {
     let site = Site::new().await;
     let secret = add(&site, "api", &[API]).await;
+    add_public(&site, "phone").await;
     let ada = site.signed_in("ada").await;
-    let ask = async |secret: &str, from: &str| {
+    let ask = async |header: &str, from: &str| {
         let ask = form(&site, "/oauth/introspect", &[("token", &ada.access)]);
-        ask.header("authorization", &basic("api", secret)).sent_from(from).send().await
+        ask.header("authorization", header).sent_from(from).send().await
     };
+    let right = basic("api", &secret);
     // What succeeds is never counted.
     for _ in 0..600 {
-        assert_eq!(ask(&secret, "192.0.2.1").await.status, 200);
+        assert_eq!(ask(&right, "192.0.2.1").await.status, 200);
     }
     let mut failed = 0;
-    while ask("wrong", "192.0.2.1").await.status == 401 {
+    while ask(&basic("api", "wrong"), "192.0.2.1").await.status == 401 {
         failed += 1;
         assert!(failed < 1000, "never stopped");
     }
     assert_eq!(failed, 501);
-    let stopped = ask(&secret, "192.0.2.1").await;
-    refused(&stopped, 503, "temporarily_unavailable");
-    assert!(stopped.header("retry-after").is_some());
-    assert_eq!(ask(&secret, "192.0.2.2").await.status, 200);
-    assert_eq!(site.login("ada").await.status, 200, "logins are counted apart");
+    // Stopped, and whatever is wrong is told the same: nothing is learned by it of a client or a secret.
+    let almost = format!("{}{}", &secret[..secret.len() - 1], if secret.ends_with('A') { 'B' } else { 'A' });
+    let wrong = [
+        basic("api", "wrong"),
+        basic("api", &almost),
+        basic("api", &secret.to_lowercase()),
+        basic("nobody", &secret),
+        basic("phone", &secret),
+        basic("jotgate", &secret),
+        "Basic nonsense".to_owned(),
+    ];
+    let mut shapes = Vec::new();
+    for header in &wrong {
+        let stopped = ask(header, "192.0.2.1").await;
+        refused(&stopped, 503, "temporarily_unavailable");
+        assert!(stopped.header("retry-after").is_some());
+        shapes.push(shape(&stopped));
+        assert_eq!(ask(&right, "192.0.2.1").await.status, 200, "meanwhile");
+    }
+    shapes.dedup();
+    assert_eq!(shapes.len(), 1, "{shapes:#?}");
+    // By its id alone: what needs no proof is not kept out either.
+    let public = form(&site, "/oauth/revoke", &[("token", "x"), ("client_id", "phone")]);
+    assert_eq!(public.sent_from("192.0.2.1").send().await.status, 200);
+    assert_eq!(
+        ask(&basic("api", "wrong"), "192.0.2.2").await.status,
+        401,
+        "another network is counted apart"
+    );
+    assert_eq!(site.login("ada").await.status, 200, "and so are logins");
     site.clock.pass(Duration::from_secs(5));
-    assert_eq!(ask(&secret, "192.0.2.1").await.status, 200);
+    assert_eq!(ask(&basic("api", "wrong"), "192.0.2.1").await.status, 401);
 }
 
 #[tokio::test]

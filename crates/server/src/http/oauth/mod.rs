@@ -49,11 +49,13 @@ async fn authenticate(
     headers: &http::HeaderMap,
     parameters: &Parameters,
 ) -> Result<Authenticated, OAuthError> {
-    let shown = credential(headers, parameters).inspect_err(|refused| {
-        if refused.code() == OAuthCode::InvalidClient {
-            server.app().client_failed(visitor);
+    let shown = match credential(headers, parameters) {
+        Err(refused) if refused.code() == OAuthCode::InvalidClient => {
+            server.app().client_failed(visitor)?;
+            return Err(refused);
         }
-    })?;
+        shown => shown?,
+    };
     match server.app().authenticate_client(visitor, shown.as_shown()).await {
         Ok(client) => Ok(client),
         Err(ClientAuthError::Invalid(why)) => Err(OAuthError::new(OAuthCode::InvalidClient).log(why)),
