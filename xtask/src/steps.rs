@@ -258,6 +258,7 @@ fn e2e(check: &mut Check) -> Outcome {
         machine.npm("e2e/browser", "target/e2e/browser"),
         machine.npm("e2e/jose", "target/e2e/jose"),
         machine.npm("e2e/oauth", "target/e2e/oauth"),
+        machine.pip("e2e/oauth/requirements.txt", "target/e2e/oauth-python"),
         machine.npm(&format!("{EXAMPLES}/node"), "target/e2e/resource-servers/node"),
         machine.pip(&format!("{EXAMPLES}/python/requirements.txt"), "target/e2e/resource-servers/python"),
         machine.go(&format!("{EXAMPLES}/go"), "target/e2e/resource-servers/go"),

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 use http::{Method, Request, StatusCode};
 use jotgate::Server;
 use jotgate::app::{NewClient, Operator};
-use jotgate::config::{Config, PasswordHash};
+use jotgate::config::{Config, Origin, PasswordHash};
 use jotgate::edge::Edge;
 use jotgate::serve::{self, Lifecycle};
 use jotgate_jose::{KeySet, Policy};
@@ -67,10 +69,14 @@ impl Site {
     }
 
     async fn login(&self) -> Value {
+        self.login_below("").await
+    }
+
+    async fn login_below(&self, mount: &str) -> Value {
         let form = json!({"username": "ada", "password": PASSWORD}).to_string();
         let mut last = Value::Null;
         for path in ["/auth/register", "/auth/login"] {
-            let request = Request::post(path).header("content-type", "application/json");
+            let request = Request::post(format!("{mount}{path}")).header("content-type", "application/json");
             let request = request.body(Body::from(form.clone())).unwrap();
             let answer = self.router.clone().oneshot(request).await.unwrap();
             last = serde_json::from_slice(&to_bytes(answer.into_body(), 99_999).await.unwrap()).unwrap();
@@ -119,6 +125,49 @@ async fn a_token_is_active_until_it_is_revoked() {
     site.operator.disable("ada").await.unwrap();
     assert_eq!(introspector.introspect(access).await, Ok(None), "at once");
     assert_eq!(introspector.revoke(access, None).await, Ok(()));
+}
+
+/// A server that is nested in an application has a path in its issuer. Its metadata are below that path; where only the
+/// other place of RFC 8414 leads to them, they are found there.
+#[tokio::test]
+async fn an_issuer_with_a_path_is_asked_below_it() {
+    for hides in [
+        None,
+        Some("/auth/.well-known/openid-configuration"),
+        Some("/.well-known/oauth-authorization-server/auth"),
+    ] {
+        let dir = TempDir::new().unwrap();
+        let config = Config {
+            data_dir: dir.path().to_owned(),
+            password: PasswordHash { memory_kib: 64, iterations: 1, parallelism: 1 },
+            ..Config::default()
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let builder = Server::builder(config.clone(), Origin::parse(&origin).unwrap());
+        let server = builder.under("/auth").open().await.unwrap();
+        let app = Router::new().nest("/auth", server.router()).merge(server.root_routes());
+        let app = app.layer(middleware::from_fn(move |request: Request<Body>, next: Next| async move {
+            let hidden = hides.is_some_and(|path| request.uri().path() == path);
+            if hidden { StatusCode::NOT_FOUND.into_response() } else { next.run(request).await }
+        }));
+        let operator = Operator::open(config, Edge::system(), false).await.unwrap();
+        let site = Site { address: format!("{origin}/auth"), operator, router: app.clone(), _dir: dir };
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let tokens = site.login_below("/auth").await;
+        let access = tokens["access_token"].as_str().unwrap();
+        let secret = site.client("orders", &site.address).await;
+        let introspector = Introspector::new(&site.issuer(), "orders", &secret).unwrap();
+        let active = introspector.introspect(access).await.unwrap().unwrap();
+        assert_eq!(active.username(), Some("ada"), "{hides:?}");
+        assert_eq!(active.get("iss"), Some(&json!(site.address)));
+        assert_eq!(introspector.revoke("x", None).await, Ok(()));
+        site.operator.disable("ada").await.unwrap();
+        assert_eq!(introspector.introspect(access).await, Ok(None));
+        // The origin alone is somebody else.
+        let other = Introspector::new(&Issuer::new(&origin, &site.address), "orders", &secret).unwrap();
+        assert_eq!(other.introspect(access).await, Err(AskError::Failure(Failure::Status(404))));
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,12 @@ impl Judge {
         Self::start(Command::new("node").arg(script).args(arguments))
     }
 
+    /// A script of `scripts/` in Python.
+    pub(crate) fn python(script: &str, arguments: &[&str]) -> Self {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts").join(script);
+        Self::start(Command::new("python3").arg(script).args(arguments))
+    }
+
     fn start(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
         let (stdin, stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));

@@ -1,4 +1,4 @@
-//! Where an issuer has its keys, its feed and its lists (RFC 8414; of an issuer with a path, `OpenID` Connect
+//! Where an issuer has its keys, its feed and its lists (RFC 8414; of an issuer with a path also `OpenID` Connect
 //! Discovery 1.0 §4, whose document is below that path).
 
 use serde::Deserialize;
@@ -35,12 +35,21 @@ struct Metadata {
 }
 
 pub(crate) async fn discover(client: &Client, issuer: &str) -> Result<Endpoints, Failure> {
-    let path = match issuer.get(origin_len(issuer)..) {
-        Some("") | None => METADATA.to_owned(),
-        Some(path) => format!("{path}{METADATA_BELOW}"),
+    let (first, second) = places(issuer);
+    let answer = match (client.get(&first, None, LIMIT).await, second) {
+        (Err(Failure::Status(404)), Some(second)) => client.get(&second, None, LIMIT).await,
+        (answer, _) => answer,
     };
-    let body = client.get(&path, None, LIMIT).await?.body.unwrap_or_default();
-    read(&body, issuer)
+    read(&answer?.body.unwrap_or_default(), issuer)
+}
+
+/// Paths at the issuer's host under which its metadata may be. With a path of its own: below that, where an application
+/// that has a server nested in it needs to do nothing for it, else between host and path (RFC 8414 §3.1).
+fn places(issuer: &str) -> (String, Option<String>) {
+    match issuer.get(origin_len(issuer)..) {
+        Some("") | None => (METADATA.to_owned(), None),
+        Some(path) => (format!("{path}{METADATA_BELOW}"), Some(format!("{METADATA}{path}"))),
+    }
 }
 
 fn read(body: &[u8], issuer: &str) -> Result<Endpoints, Failure> {
@@ -82,6 +91,19 @@ mod tests {
     use super::*;
 
     const ISSUER: &str = "https://login.example";
+
+    #[test]
+    fn metadata_is_below_the_path_or_before_it() {
+        let own = |first: &str, second: Option<&str>| (first.to_owned(), second.map(str::to_owned));
+        assert_eq!(places(ISSUER), own("/.well-known/oauth-authorization-server", None));
+        assert_eq!(
+            places("https://example.com:8443/auth/a"),
+            own(
+                "/auth/a/.well-known/openid-configuration",
+                Some("/.well-known/oauth-authorization-server/auth/a")
+            )
+        );
+    }
 
     #[test]
     fn only_addresses_at_the_issuer_are_taken() {
