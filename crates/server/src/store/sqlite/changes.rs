@@ -291,10 +291,7 @@ fn holds(tx: &Tx<'_>, expected: &Expect) -> Result<bool, Failure> {
         Expect::Client(id) => {
             tx.connection.prepare_cached("SELECT 1 FROM clients WHERE id = ?1")?.exists([id.as_str()])?
         }
-        Expect::Ticket(hash) => tx
-            .connection
-            .prepare_cached("SELECT 1 FROM sso_tickets WHERE hash = ?1")?
-            .exists([hash.as_slice()])?,
+        Expect::Ticket(hash) => tx.connection.prepare_cached(IS_TICKET)?.exists([hash.as_slice()])?,
         Expect::Setting { name, value } => rows::setting(tx.connection, name)? == *value,
     })
 }
@@ -530,17 +527,13 @@ fn extend_tokens(
 }
 
 fn put_ticket(tx: &Tx<'_>, ticket: &Ticket) -> Result<(), Failure> {
-    tx.connection
-        .prepare_cached(
-            "INSERT INTO sso_tickets (hash, session_id, origin, binding, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![
-            ticket.hash.as_slice(),
-            Id(ticket.session.0),
-            ticket.origin,
-            ticket.binding.as_slice(),
-            ticket.expires_at.0,
-        ])?;
+    tx.connection.prepare_cached(PUT_TICKET)?.execute(params![
+        ticket.hash.as_slice(),
+        Id(ticket.session.0),
+        ticket.origin,
+        ticket.binding.as_slice(),
+        ticket.expires_at.0,
+    ])?;
     Ok(())
 }
 
@@ -657,6 +650,9 @@ pub(super) const SWEEP_REVOCATIONS: &str = "DELETE FROM revocations WHERE seq IN
      (SELECT seq FROM revocations WHERE until_at < ?1 ORDER BY until_at LIMIT ?2)";
 pub(super) const SWEEP_THROTTLES: &str = "DELETE FROM throttles WHERE bucket IN \
      (SELECT bucket FROM throttles WHERE forgotten_at <= ?1 ORDER BY forgotten_at LIMIT ?2)";
+pub(super) const PUT_TICKET: &str =
+    "INSERT INTO sso_tickets (hash, session_id, origin, binding, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(super) const IS_TICKET: &str = "SELECT 1 FROM sso_tickets WHERE hash = ?1";
 pub(super) const TAKE_TICKET: &str = "DELETE FROM sso_tickets WHERE hash = ?1";
 pub(super) const SWEEP_TICKETS: &str = "DELETE FROM sso_tickets WHERE hash IN \
      (SELECT hash FROM sso_tickets WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
