@@ -114,6 +114,8 @@ export class Applications {
     const cookies = (request.headers.cookie ?? '').split(/; */).map((pair) => pair.split('='));
     const named = cookies.filter(([name]) => name === '__Host-jwt' || name === '__Secure-jwt');
     const [, area] = url.pathname.split('/');
+    // A page of anybody, from which others are attacked.
+    if (area === 'open') return void response.setHeader('content-type', 'text/html; charset=utf-8').end(page('Open', ''));
     // An application whose clock is a day ahead, one that wants something else, one that throws its cookie away.
     const clock = area === 'wrong-clock' ? 86400 : 0;
     let who = request.headers['x-auth-username'];

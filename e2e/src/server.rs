@@ -218,6 +218,22 @@ impl Server {
         kill_process(pid, signal).expect("the server is there");
     }
 
+    /// Stops the running server (SIGSTOP) and waits until none of its threads runs: on a busy machine the kernel takes
+    /// its time, and what was asked meanwhile is answered. `SIGCONT` lets it go on.
+    pub fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+        let threads = format!("/proc/{}/task", self.pid());
+        let is_stopped = |thread: std::io::Result<std::fs::DirEntry>| {
+            let status = thread.and_then(|thread| std::fs::read_to_string(thread.path().join("status")));
+            status.is_ok_and(|status| status.contains("\nState:\tT"))
+        };
+        let begin = Instant::now();
+        while !std::fs::read_dir(&threads).expect("a process").all(is_stopped) {
+            assert!(begin.elapsed() < STOP_LIMIT, "still running {STOP_LIMIT:?} after SIGSTOP");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Starts an ended server again: same data, same port, so that its tokens keep their issuer.
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the server still runs");

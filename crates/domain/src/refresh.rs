@@ -121,15 +121,37 @@ pub struct Granted {
 /// token is found out by rotation only.
 pub const RENEW_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Whether an access token may be made for this session without moving the counter, so that requests which come all at
-/// once need not agree on a successor. `presented` is the generation of the token that came along. `must`: where this
-/// is refused something is lost, such as what a person typed, so that age is no reason.
+/// Whether an access token may be made for a session without moving its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    Granted,
+    /// The session is over, or its token has to rotate first.
+    Refused,
+    /// As [`Decision::Reused`]: the session ends.
+    Reused,
+}
+
+/// Decides it, so that requests which come all at once need not agree on a successor. `presented` is the generation of
+/// the token that came along. `must`: where this is refused something is lost, such as what a person typed, so that age
+/// is no reason.
 #[must_use]
-pub fn may_renew(session: &Session, presented: u32, now: Timestamp, grace: Duration, must: bool) -> bool {
+pub fn decide_renewal(
+    session: &Session,
+    presented: u32,
+    now: Timestamp,
+    grace: Duration,
+    must: bool,
+) -> Renewal {
     let is_young = now < session.last_used_at.plus(RENEW_FOR);
-    session.is_live(now)
-        && (is_young || must)
-        && decide(&session.refresh, presented, now, grace) != Decision::Reused
+    if !session.is_live(now) {
+        Renewal::Refused
+    } else if decide(&session.refresh, presented, now, grace) == Decision::Reused {
+        Renewal::Reused
+    } else if is_young || must {
+        Renewal::Granted
+    } else {
+        Renewal::Refused
+    }
 }
 
 /// What that writes: the session's entry is remembered for as long as the token of `now` lives. It holds only if user
@@ -236,22 +258,26 @@ mod tests {
             idle_until: used.plus(RENEW_FOR * 14),
             ..crate::sample::session()
         };
+        use Renewal::{Granted, Refused, Reused};
         const DAY: i64 = 24 * 60 * 60 * 1000;
         for (presented, millis, must, expected) in [
-            (7, 0, false, true),
-            (7, DAY - 1, false, true),
+            (7, 0, false, Granted),
+            (7, DAY - 1, false, Granted),
             // Rotation is due, unless something would be lost by it.
-            (7, DAY, false, false),
-            (7, DAY, true, true),
-            (7, 14 * DAY, true, false),
+            (7, DAY, false, Refused),
+            (7, DAY, true, Granted),
+            (7, 14 * DAY, true, Refused),
             // The last one used: its answer may have been lost.
-            (4, 20_000, false, true),
-            (3, 0, false, false),
-            (3, 0, true, false),
+            (4, 20_000, false, Granted),
+            // Spent: however old, and whatever would be lost.
+            (3, 0, false, Reused),
+            (3, 0, true, Reused),
+            (3, DAY, false, Reused),
+            (3, 14 * DAY, true, Refused),
         ] {
             let now = Timestamp(used.0 + millis);
             assert_eq!(
-                may_renew(&session, presented, now, GRACE, must),
+                decide_renewal(&session, presented, now, GRACE, must),
                 expected,
                 "{presented} {millis} {must}"
             );

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use crate::audit::{Action, Actor, Event};
+use crate::audit::{Action, Actor, Entry, Event};
 use crate::config::Policy;
 use crate::store::{Change, Expect};
 use crate::token::access_until;
@@ -226,20 +226,40 @@ pub fn give(ticket: Ticket) -> (Vec<Change>, Vec<Expect>) {
     (vec![Change::PutTicket(ticket)], vec![Expect::Session(session)])
 }
 
+/// How many of a user's newest entries in the audit trail [`is_renewal`] is to be shown: as many as are read at no
+/// cost, and more than come together in a session but for somebody who fails to sign in again and again.
+pub const TRAIL: u32 = 200;
+
+/// Whether the session of this ticket was signed in at its application before, so that an access cookie is renewed.
+/// `trail`: the newest entries of the session's user.
+#[must_use]
+pub fn is_renewal(ticket: &Ticket, trail: &[Entry]) -> bool {
+    trail.iter().any(|Entry { event, .. }| {
+        event.action == Action::SsoSignedIn
+            && event.session == Some(ticket.session)
+            && event.detail == ticket.origin
+    })
+}
+
 /// What signs `user` in at the ticket's application: the ticket goes, and the session's entry is good for the access
 /// token that is signed at `now`. Of those who show one ticket at once, one gets this through.
+///
+/// `renewal`: [`is_renewal`], which happens every few minutes and says nothing new, so it is not written down.
 #[must_use]
 pub fn redeem(
     ticket: &Ticket,
     user: &User,
+    renewal: bool,
     policy: &Policy,
     now: Timestamp,
     address: String,
 ) -> (Vec<Change>, Vec<Expect>) {
-    let changes = vec![
+    let mut changes = vec![
         Change::TakeTicket(ticket.hash),
         Change::ExtendTokens { session: ticket.session, access_until: access_until(policy, now) },
-        Change::Audit(Event {
+    ];
+    if !renewal {
+        changes.push(Change::Audit(Event {
             at: now,
             action: Action::SsoSignedIn,
             actor: Actor::User(user.id),
@@ -247,8 +267,8 @@ pub fn redeem(
             session: Some(ticket.session),
             address,
             detail: ticket.origin.clone(),
-        }),
-    ];
+        }));
+    }
     let expect = vec![
         // A role taken away meanwhile would be in the token.
         Expect::User(user.id, user.version),
@@ -426,9 +446,34 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_is_the_same_session_at_the_same_application_once_more() {
+        let entry = |change: fn(&mut Event)| {
+            let mut event = Event {
+                at: NOW,
+                action: Action::SsoSignedIn,
+                actor: Actor::User(user().id),
+                user: Some(user().id),
+                session: Some(given().session),
+                address: String::new(),
+                detail: SHOP.to_owned(),
+            };
+            change(&mut event);
+            Entry { id: 1, event }
+        };
+        let others = [
+            entry(|event| event.detail = "https://bank.third.test".to_owned()),
+            entry(|event| event.session = Some(SessionId::new(NOW, [9; 10]))),
+            entry(|event| event.session = None),
+            entry(|event| event.action = Action::SsoRefused),
+        ];
+        assert!(!is_renewal(&given(), &others));
+        assert!(is_renewal(&given(), &[&others[..], &[entry(|_| {})]].concat()));
+    }
+
+    #[test]
     fn redeeming_takes_the_ticket_and_holds_the_session() {
         let policy = Policy::default();
-        let (changes, expect) = redeem(&given(), &user(), &policy, NOW, "192.0.2.1".to_owned());
+        let (changes, expect) = redeem(&given(), &user(), false, &policy, NOW, "192.0.2.1".to_owned());
         assert!(matches!(changes[0], Change::TakeTicket(hash) if hash == given().hash));
         let Change::ExtendTokens { session: extended, access_until } = changes[1] else {
             panic!("{changes:?}")
@@ -436,6 +481,9 @@ mod tests {
         assert_eq!((extended, access_until), (session().id, Timestamp::from_secs(NOW.secs() + 600)));
         let Change::Audit(event) = &changes[2] else { panic!("{changes:?}") };
         assert_eq!((event.action, event.detail.as_str()), (Action::SsoSignedIn, SHOP));
+        let (silent, same) = redeem(&given(), &user(), true, &policy, NOW, String::new());
+        assert!(matches!(silent[..], [Change::TakeTicket(_), Change::ExtendTokens { .. }]), "{silent:?}");
+        assert_eq!(same, expect);
         assert_eq!(
             expect,
             [

@@ -11,10 +11,22 @@ use crate::metrics::{Counter, Kind, Text};
 pub(super) struct Counts {
     logins: Outcomes<7>,
     refreshes: Outcomes<5>,
+    renewals: Outcomes<2>,
 }
 
 const LOGINS: [&str; 7] =
     ["granted", "invalid_credentials", "refused", "throttled", "busy", "unavailable", "internal"];
+
+const RENEWALS: [&str; 2] = ["verify", "sso"];
+
+/// What made an access token for a session whose refresh token stayed as it was.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Renewed {
+    /// A proxy's question about a request to our own host.
+    Verify,
+    /// A ticket of an application that the session was signed in at before.
+    Sso,
+}
 
 const REFRESHES: [&str; 5] = ["granted", "invalid", "reused", "unavailable", "internal"];
 
@@ -36,9 +48,9 @@ impl<const N: usize> Outcomes<N> {
         }
     }
 
-    fn write(&self, text: &mut Text, names: &[&str; N]) {
+    fn write(&self, text: &mut Text, label: &str, names: &[&str; N]) {
         for (name, counter) in names.iter().zip(&self.0) {
-            text.sample(&[("outcome", name)], counter.value());
+            text.sample(&[(label, name)], counter.value());
         }
     }
 }
@@ -80,15 +92,29 @@ impl Counts {
         };
         self.refreshes.count(&REFRESHES, outcome);
     }
+
+    pub(super) fn renewed(&self, by: Renewed) {
+        let by = match by {
+            Renewed::Verify => "verify",
+            Renewed::Sso => "sso",
+        };
+        self.renewals.count(&RENEWALS, by);
+    }
 }
 
 impl App {
     /// Everything but what HTTP and the process count themselves.
     pub(crate) fn write_metrics(&self, text: &mut Text) {
         text.family("jotgate_logins_total", Kind::Counter, "Logins by how they ended.");
-        self.counts.logins.write(text, &LOGINS);
+        self.counts.logins.write(text, "outcome", &LOGINS);
         text.family("jotgate_refreshes_total", Kind::Counter, "Refreshes by how they ended.");
-        self.counts.refreshes.write(text, &REFRESHES);
+        self.counts.refreshes.write(text, "outcome", &REFRESHES);
+        text.family(
+            "jotgate_renewals_total",
+            Kind::Counter,
+            "Access tokens made for a session whose refresh token stayed as it was, by what asked.",
+        );
+        self.counts.renewals.write(text, "by", &RENEWALS);
         self.write_hasher(text);
         self.write_revocation(text);
         self.write_keys(text);

@@ -1,11 +1,12 @@
 //! Renewal with a rotating refresh token; the rule is [`jotgate_domain::refresh::decide`], inside the store.
 
-use jotgate_domain::refresh::{self, Decision, Granted, Outcome, Request, decide};
+use jotgate_domain::refresh::{self, Decision, Granted, Outcome, Renewal, Request, decide};
 use jotgate_domain::session::FIRST_PARTY;
 use jotgate_domain::token::access_until;
 use jotgate_domain::{Session, StoreError};
 
 use super::grant::Signed;
+use super::metrics::Renewed;
 use super::{App, Delivery, Fault, Grant, SignedIn, TRIES, Visitor};
 use crate::hooks::Theft;
 
@@ -91,11 +92,16 @@ impl App {
 
     /// An access token for the session of this refresh token, whose counter stays: for a proxy that asks about many
     /// requests at once and can hand on one cookie. None where it would not be granted, or rotation is due and
-    /// nothing is lost by it (`must`).
+    /// nothing is lost by it (not `must`). A spent one ends the session, as [`App::refresh`] does.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub async fn renew(&self, token: &str, must: bool) -> Result<Option<Signed>, Fault> {
+    /// [`RefreshError`], never of an unknown token.
+    pub async fn renew(
+        &self,
+        visitor: &Visitor,
+        token: &str,
+        must: bool,
+    ) -> Result<Option<Signed>, RefreshError> {
         let Ok(presented) = self.refresh_keys.parse(token) else { return Ok(None) };
         let policy = &self.config.policy;
         for _ in 0..TRIES {
@@ -104,18 +110,29 @@ impl App {
             else {
                 return Ok(None);
             };
-            let may = refresh::may_renew(&session, presented.generation, now, policy.grace, must);
-            if !may || !user.is_active() || session.client_id != FIRST_PARTY {
+            if !user.is_active() || session.client_id != FIRST_PARTY {
                 return Ok(None);
+            }
+            match refresh::decide_renewal(&session, presented.generation, now, policy.grace, must) {
+                Renewal::Granted => {}
+                Renewal::Refused => return Ok(None),
+                // What is spent stays so: the store comes to the same, and ends the session.
+                Renewal::Reused => {
+                    return match self.refresh(visitor, token, Delivery::Cookie).await {
+                        Err(RefreshError::Invalid) | Ok(_) => Ok(None),
+                        Err(error) => Err(error),
+                    };
+                }
             }
             let (changes, expect) = refresh::renew(&session, &user, policy, now);
             let subject = self.subject(user, session.id).await?;
             match self.apply(changes, expect).await {
                 Ok(applied) => {
                     let status = applied.status.first().copied().or(session.status);
-                    return self
-                        .sign(&Session { status, ..session }, &subject, Delivery::Cookie, now)
-                        .map(Some);
+                    let signed =
+                        self.sign(&Session { status, ..session }, &subject, Delivery::Cookie, now)?;
+                    self.counts.renewed(Renewed::Verify);
+                    return Ok(Some(signed));
                 }
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),

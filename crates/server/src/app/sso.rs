@@ -2,12 +2,13 @@
 
 use jotgate_domain::login::Delivery;
 use jotgate_domain::sso::{self, Nonce, Refused, TICKET_TTL, Ticket};
-use jotgate_domain::store::StoreError;
+use jotgate_domain::store::{AuditQuery, StoreError};
 use jotgate_domain::throttle::Verdict;
 use jotgate_domain::{Change, Expect, Session};
 use zeroize::Zeroizing;
 
 use super::grant::Signed;
+use super::metrics::Renewed;
 use super::{App, Fault, TRIES, Visitor};
 use crate::config::Origin;
 
@@ -88,8 +89,14 @@ impl App {
             };
             // What the application's hook says is asked before the ticket goes.
             let subject = self.subject(user.clone(), session.id).await?;
-            let redeemed = sso::redeem(&ticket, user, &self.config.policy, now, visitor.address.clone());
+            let newest = AuditQuery { user: Some(user.id), action: None, limit: sso::TRAIL };
+            let renewal = sso::is_renewal(&ticket, &self.store.audit(newest).await?);
+            let policy = &self.config.policy;
+            let redeemed = sso::redeem(&ticket, user, renewal, policy, now, visitor.address.clone());
             if let Some(status) = self.hold(redeemed).await? {
+                if renewal {
+                    self.counts.renewed(Renewed::Sso);
+                }
                 let session = Session { status: status.or(session.status), ..session.clone() };
                 return Ok(self.sign(&session, &subject, Delivery::Cookie, now)?);
             }

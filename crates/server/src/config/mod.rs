@@ -47,6 +47,8 @@ pub struct Config {
     pub cookie: Cookie,
     /// `sso.origins`: applications on other root domains.
     pub applications: Vec<Origin>,
+    /// `verify.renew`: a session cookie is good for an access cookie at `/auth/verify?renew=1`.
+    pub verify_renew: bool,
     pub password: PasswordHash,
     /// None: where `public_url` is loopback.
     pub registration_enabled: Option<bool>,
@@ -190,6 +192,7 @@ impl Default for Config {
                 trusted_origins: Vec::new(),
             },
             applications: Vec::new(),
+            verify_renew: false,
             password: PasswordHash::default(),
             registration_enabled: None,
             providers: BTreeMap::new(),

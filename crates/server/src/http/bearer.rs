@@ -33,7 +33,15 @@ pub fn credential<'h>(
     uri: &Uri,
     cookies: &Cookies,
 ) -> Result<Credential<'h>, ApiError> {
-    let Sent { access, session, .. } = cookies.read_or_clear(headers, uri.path())?;
+    among(headers, uri, cookies.read_or_clear(headers, uri.path())?)
+}
+
+/// As [`credential`], where the cookies were read already.
+///
+/// # Errors
+/// As there, but for the cookies.
+pub fn among<'h>(headers: &'h HeaderMap, uri: &Uri, sent: Sent<'h>) -> Result<Credential<'h>, ApiError> {
+    let Sent { access, session, .. } = sent;
     if let Some(token) = bearer(headers)? {
         // A token in the query alone is ignored (RFC 9700 §4.3.2); beside a header it is a second credential.
         if uri.query().is_some_and(names_token) {

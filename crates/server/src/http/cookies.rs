@@ -16,6 +16,9 @@ pub const SIZE_BUDGET: usize = 4000;
 /// Browsers keep no cookie for longer: 400 days.
 const LONGEST_AGE: u64 = 400 * 24 * 60 * 60;
 
+/// Bytes of the headers that clear one cookie in many scopes: more than proxies take is no answer.
+const CLEAR_BUDGET: usize = 8 * 1024;
+
 /// Cookies without rights: they help a flow, they prove nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Helper {
@@ -199,12 +202,22 @@ impl Cookies {
     /// # Errors
     /// 400 `ambiguous_credentials`, with every scope that `path` can have received the cookie from cleared.
     pub fn read_or_clear<'h>(&self, headers: &'h HeaderMap, path: &str) -> Result<Sent<'h>, ApiError> {
-        self.read(headers).map_err(|duplicate| {
-            ApiError::new(Code::AmbiguousCredentials)
-                .detail("Two cookies of one name were sent; both have been cleared.")
-                .log(format_args!("two cookies {}", duplicate.name))
-                .cookies(self.clear_everywhere(duplicate.name, path))
-        })
+        self.read(headers).map_err(|twice| refuse(twice, self.clear_everywhere(twice.name, path)))
+    }
+
+    /// As [`Self::read_or_clear`], of a request that went to another program, which a proxy asks about: to `host`,
+    /// which has its own parents, and to `path` there, as it was sent.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn read_or_clear_at<'h>(
+        &self,
+        headers: &'h HeaderMap,
+        host: &str,
+        path: &str,
+    ) -> Result<Sent<'h>, ApiError> {
+        self.read(headers)
+            .map_err(|twice| refuse(twice, self.clear_in(twice.name, &parents(host), ancestors(path))))
     }
 
     /// Whether one of our cookies is among those sent, twice or once.
@@ -257,24 +270,39 @@ impl Cookies {
     /// domains above and paths below it that another application may have used.
     #[must_use]
     pub fn clear_everywhere(&self, name: &str, path: &str) -> Vec<HeaderValue> {
-        // Browsers let a cookie of this prefix exist in one scope only.
-        if name.starts_with("__Host-") {
-            return clear(name, None, "/", self.secure, SameSite::Lax).into_iter().collect();
-        }
-        let mut cleared = Vec::new();
         // A handler of ours sees its path without the part below which the server is nested, one of the application
         // around it sees the whole.
         let nested = self.mount.of(path);
         let mut paths = [ancestors(path), ancestors(&nested)].concat();
         paths.sort_unstable();
         paths.dedup();
-        for path in paths {
-            let domains = std::iter::once(None).chain(self.parents.iter().map(|d| Some(d.as_str())));
-            for domain in domains {
-                cleared.extend(clear(name, domain, path, self.secure, SameSite::Lax));
-            }
+        self.clear_in(name, &self.parents, paths)
+    }
+
+    /// Clears it for this host alone and for each of `domains`, in each of `paths`, until the budget is used up.
+    fn clear_in(&self, name: &str, domains: &[String], paths: Vec<&str>) -> Vec<HeaderValue> {
+        // Browsers let a cookie of this prefix exist in one scope only.
+        if name.starts_with("__Host-") {
+            return clear(name, None, "/", self.secure, SameSite::Lax).into_iter().collect();
         }
-        cleared
+        let scopes = paths.into_iter().flat_map(|path| {
+            let domains = std::iter::once(None).chain(domains.iter().map(|d| Some(d.as_str())));
+            domains.map(move |domain| (domain, path))
+        });
+        let mut left = CLEAR_BUDGET;
+        scopes
+            .filter_map(|(domain, path)| clear(name, domain, path, self.secure, SameSite::Lax))
+            .take_while(|line| {
+                let fits = line.len() <= left;
+                left = left.saturating_sub(line.len());
+                fits
+            })
+            .collect()
+    }
+
+    /// Whether other sites' pages that lead here bring the access cookie along.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.access_same_site == SameSite::Strict
     }
 
     fn write(
@@ -295,6 +323,13 @@ impl Cookies {
         Ok(render(name, value, max_age, domain, "/", self.secure, same_site)
             .unwrap_or(HeaderValue::from_static("")))
     }
+}
+
+fn refuse(twice: Duplicate<'_>, cleared: Vec<HeaderValue>) -> ApiError {
+    ApiError::new(Code::AmbiguousCredentials)
+        .detail("Two cookies of one name were sent; both have been cleared.")
+        .log(format_args!("two cookies {}", twice.name))
+        .cookies(cleared)
 }
 
 /// RFC 6265 §4.1.1.
@@ -352,15 +387,20 @@ fn parents(host: &str) -> Vec<String> {
     all
 }
 
-/// `/a/b` → `/`, `/a`, `/a/`, `/a/b`: every Path whose cookies a request for it carries, down to three segments.
+/// `/a/b` → `/`, `/a`, `/a/`, `/a/b`: every Path whose cookies a request for it carries (RFC 6265 §5.1.4), the short
+/// ones first.
 fn ancestors(path: &str) -> Vec<&str> {
     let mut all = vec!["/"];
-    // A semicolon would end the attribute; such paths are none of ours.
-    if path.starts_with('/') && !path.contains(';') {
-        for (at, _) in path.match_indices('/').skip(1).take(3) {
+    // A semicolon ends the attribute: no Path has one, nor ends right before one.
+    let end = path
+        .find(';')
+        .map_or(path.len(), |at| path.get(..at).and_then(|p| p.rfind('/')).map_or(0, |at| at + 1));
+    let path = path.get(..end).unwrap_or_default();
+    if path.starts_with('/') {
+        for (at, _) in path.match_indices('/').skip(1) {
             all.extend([path.get(..at), path.get(..=at)].into_iter().flatten());
         }
-        if path.len() > 1 && !path.ends_with('/') && path.matches('/').count() <= 3 {
+        if path.len() > 1 && !path.ends_with('/') {
             all.push(path);
         }
     }
@@ -530,10 +570,15 @@ mod tests {
             cleared.iter().all(|c| c.starts_with("__Secure-jwt=; ") && c.contains("; Max-Age=0; Secure"))
         );
         assert_eq!(text(sso.clear_everywhere("__Host-jwt_session", "/auth/me")).len(), 1);
-        assert!(sso.clear_everywhere("__Secure-jwt", &"/x".repeat(5000)).len() < 40, "bounded");
+        for long in ["/x".repeat(5000), format!("/{}", "x".repeat(8000))] {
+            let size: usize = text(sso.clear_everywhere("__Secure-jwt", &long)).iter().map(String::len).sum();
+            assert!((200..=CLEAR_BUDGET).contains(&size), "bounded: {size}");
+        }
         assert!(
             text(sso.clear_everywhere("__Secure-jwt", "/a;Domain=x/b")).iter().all(|c| !c.contains("=x"))
         );
+        assert_eq!(ancestors("/a/b;x/c"), ["/", "/a", "/a/"]);
+        assert_eq!(ancestors("/a//b"), ["/", "/a", "/a/", "/a/", "/a//", "/a//b"]);
         let local = cookies("http://127.0.0.1", None, &[]);
         assert!(text(local.clear_everywhere("jwt", "/auth/me")).iter().all(|c| !c.contains("Domain")));
     }

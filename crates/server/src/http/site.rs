@@ -1,6 +1,7 @@
 //! What the HTTP layer knows of this installation, worked out once.
 
 use std::fmt;
+use std::sync::Once;
 
 use aws_lc_rs::hmac;
 use ipnet::IpNet;
@@ -31,6 +32,10 @@ pub struct Site {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Who may pass to applications behind a proxy.
     pub(crate) access: Rules,
+    /// `verify.renew`
+    pub(crate) renews: bool,
+    /// Where it is off and a proxy asks for it, that is said once.
+    pub(crate) told_of_renewal: Once,
     pub(crate) form_key: hmac::Key,
     pub(crate) error_page: RenderError,
     pub(crate) edge: Edge,
@@ -69,6 +74,8 @@ impl Site {
             applications: Applications::new(config),
             trusted_proxies: config.trusted_proxies.clone(),
             access: Rules::new(config.rules.clone()),
+            renews: config.verify_renew,
+            told_of_renewal: Once::new(),
             form_key: hmac::Key::new(hmac::HMAC_SHA256, form_key),
             error_page,
             // Without randomness ids are still unique.
@@ -84,6 +91,11 @@ impl Site {
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.public_url)
+    }
+
+    /// Whether browsers send our own cookies to this host, at whichever port.
+    pub(crate) fn is_own_host(&self, host: &str) -> bool {
+        host == self.public_url.host || (self.is_loopback() && LOOPBACK.contains(&host))
     }
 }
 

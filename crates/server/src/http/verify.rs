@@ -1,5 +1,5 @@
 //! `/auth/verify`: forward-auth, asked by a proxy about each request to an application behind it. No database
-//! look-up.
+//! look-up, but for `?renew=1` (`verify.renew`) where a sign-in is needed and the access cookie has run out.
 //!
 //! Which request it is about, the proxy says in headers (`original`); who may pass, the configured rules say
 //! (`jotgate_domain::access`), and `?role=` and `?scope=` of the proxy's own configuration. Whatever is unclear is
@@ -20,10 +20,12 @@ use self::original::Original;
 use super::Arrival;
 use super::applications::Application;
 use super::auth::Claims;
-use super::bearer::{Credential, credential};
+use super::bearer::{Credential, among, credential};
+use super::csrf::SEC_FETCH_SITE;
 use super::error::{ApiError, Code};
 use super::pages::return_to::{ReturnTo, Rules};
 use super::pages::sso;
+use crate::app::Visitor;
 use crate::server::Server;
 
 /// The identity headers: all always there, empty if unset, so that none of the client's own passes through.
@@ -39,8 +41,8 @@ const SESSION: HeaderName = HeaderName::from_static("x-auth-session");
 const LOGIN_LOCATION: HeaderName = HeaderName::from_static("x-login-location");
 
 /// What the answer depends on beside who asks.
-const VARIES: &str = "Accept, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Forwarded-Method, X-Forwarded-Proto, \
-                      X-Forwarded-Host, X-Forwarded-Uri, X-Original-Method, X-Original-URL";
+const VARIES: &str = "Accept, Sec-Fetch-Mode, Sec-Fetch-Dest, Sec-Fetch-Site, X-Forwarded-Method, \
+                      X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-Uri, X-Original-Method, X-Original-URL";
 
 /// Headers of an answer, about.
 const ALL: usize = 16;
@@ -53,7 +55,7 @@ struct Question<'r> {
     needs: Requirement,
     /// Whether a page is answered with the redirect itself.
     redirects: bool,
-    /// Whether the session cookie, where it comes along, renews an access cookie that has run out.
+    /// Whether the proxy hands on a renewed access cookie.
     renews: bool,
 }
 
@@ -61,8 +63,24 @@ impl Question<'_> {
     /// Whether a page is to be shown that can be asked for once more: what was posted would be lost on the way to the
     /// login page.
     fn is_page(&self) -> bool {
-        let is_read = |original: &Original| matches!(original.method.as_str(), "GET" | "HEAD");
-        page::is_asked_for(self.headers) && self.original.as_ref().is_none_or(is_read)
+        page::is_asked_for(self.headers) && self.original.as_ref().is_none_or(Original::is_read)
+    }
+
+    /// The original request, where its session cookie is good for a new access cookie: somebody has to be signed in, it
+    /// is one to our own host, and the browser would have sent the access cookie along.
+    fn to_renew(&self, server: &Server) -> Option<&Original> {
+        let site = server.site();
+        let renews = self.renews && site.renews && self.needs.signed_in;
+        let original =
+            self.original.as_ref().filter(|asked| renews && site.is_own_host(asked.host.as_str()))?;
+        // The session cookie is Lax, and comes with links on other sites.
+        (!site.cookies.is_strict() || self.is_of_this_site()).then_some(original)
+    }
+
+    /// Whether it was begun by our own site, or by the person; not where the browser does not say.
+    fn is_of_this_site(&self) -> bool {
+        let mut said = self.headers.get_all(SEC_FETCH_SITE).iter().map(HeaderValue::as_bytes);
+        matches!((said.next(), said.next()), (Some(b"same-origin" | b"same-site" | b"none"), None))
     }
 
     /// The application on another root domain that was asked.
@@ -75,6 +93,7 @@ impl Question<'_> {
 /// `/auth/verify`: the original request is in headers.
 pub(super) async fn any(
     State(server): State<Server>,
+    visitor: Visitor,
     Extension(arrival): Extension<Arrival>,
     uri: Uri,
     headers: HeaderMap,
@@ -93,13 +112,21 @@ pub(super) async fn any(
         }
     }
     needs.signed_in |= !needs.roles.is_empty() || !needs.scopes.is_empty();
-    answer(&server, &uri, Question { headers: &headers, original, needs, redirects, renews }).await
+    if renews && !server.site().renews {
+        server.site().told_of_renewal.call_once(|| {
+            tracing::warn!(
+                "a proxy asks /auth/verify?renew=1, and nothing is renewed: verify.renew is not set"
+            );
+        });
+    }
+    answer(&server, &visitor, &uri, Question { headers: &headers, original, needs, redirects, renews }).await
 }
 
 /// `/auth/verify/envoy/…`: the original request itself, with this in front of its path. Its query is its own: it
 /// says nothing to us.
 pub(super) async fn envoy(
     State(server): State<Server>,
+    visitor: Visitor,
     Extension(arrival): Extension<Arrival>,
     method: Method,
     uri: Uri,
@@ -110,8 +137,8 @@ pub(super) async fn envoy(
     let original = original.map_err(unknown_request)?;
     let needs = required(&server, original.as_ref())?;
     let here = Uri::from_static("/auth/verify");
-    answer(&server, &here, Question { headers: &headers, original, needs, redirects: true, renews: false })
-        .await
+    let question = Question { headers: &headers, original, needs, redirects: true, renews: false };
+    answer(&server, &visitor, &here, question).await
 }
 
 fn unknown_request(why: &'static str) -> ApiError {
@@ -125,49 +152,78 @@ fn required(server: &Server, original: Option<&Original>) -> Result<Requirement,
         return Ok(Requirement::signed_in());
     }
     let original = original.ok_or_else(|| unknown_request("no forwarding headers from a trusted proxy"))?;
-    let asked = Asked { method: &original.method, host: &original.host, path: original.path() };
+    let asked = Asked { method: &original.method, host: &original.host, path: original.path().as_bytes() };
     rules.requirement(&asked).map_err(|refused| ApiError::new(Code::Forbidden).log(refused))
 }
 
-async fn answer(server: &Server, uri: &Uri, question: Question<'_>) -> Result<Response, ApiError> {
-    let mut renewed = None;
-    let claims = match shown(server, uri, &question) {
+async fn answer(
+    server: &Server,
+    visitor: &Visitor,
+    uri: &Uri,
+    question: Question<'_>,
+) -> Result<Response, ApiError> {
+    let shown = match shown(server, uri, &question) {
         // Two credentials: nobody knows which one the application would take.
         Err(error) if error.code().status() != StatusCode::UNAUTHORIZED => return Err(error),
-        Err(error) if question.renews && question.needs.signed_in => {
-            match renew(server, uri, &question).await? {
-                Some((claims, cookie)) => {
-                    renewed = Some(cookie);
-                    Ok(claims)
-                }
-                None => Err(error),
-            }
-        }
-        claims => claims,
+        shown => shown,
     };
+    let session = match shown {
+        Ok(Credential::Cookie { session, .. }) => session,
+        _ => None,
+    };
+    let mut claims = shown.and_then(|shown| claims_of(server, shown));
+    let mut renewed = None;
+    if let (Err(_), Some(token), Some(original)) = (&claims, session, question.to_renew(server)) {
+        match renew(server, visitor, token, original).await {
+            Ok(None) => {}
+            Ok(Some((new, cookie))) => {
+                claims = Ok(new);
+                renewed = Some(cookie);
+            }
+            Err(error) if error.code().status() == StatusCode::UNAUTHORIZED => claims = Err(error),
+            Err(error) => return Err(error),
+        }
+    }
+    // With whatever answer: the next question would have to renew again.
+    let mut response = judge(server, &question, claims).unwrap_or_else(IntoResponse::into_response);
+    response.headers_mut().extend(renewed.map(|cookie| (SET_COOKIE, cookie)));
+    Ok(response)
+}
+
+fn judge(
+    server: &Server,
+    question: &Question<'_>,
+    claims: Result<Claims, ApiError>,
+) -> Result<Response, ApiError> {
     let now = u64::try_from(server.app().now().secs()).unwrap_or(0);
     match (question.needs.decide(claims.as_ref().ok(), now), claims) {
-        (Decision::Allow, claims) => {
-            let mut response = identity(claims.ok().as_ref())?;
-            response.headers_mut().extend(renewed.map(|cookie| (SET_COOKIE, cookie)));
-            Ok(response)
-        }
+        (Decision::Allow, claims) => identity(claims.ok().as_ref()),
         (Decision::Forbid, _) => Err(ApiError::new(Code::Forbidden).log("a role or a scope is missing")),
-        (Decision::SignIn, Err(why)) => Ok(to_login(server, &question, why, None)),
+        (Decision::SignIn, Err(why)) => Ok(to_login(server, question, why, None)),
         // Nobody is told to sign in whose token is good.
         (Decision::SignIn, Ok(_)) => Err(ApiError::internal("a good token was taken for none")),
         (Decision::SignInAgain(most), _) => {
-            Ok(to_login(server, &question, Code::SignInAgain.into(), Some(most)))
+            Ok(to_login(server, question, Code::SignInAgain.into(), Some(most)))
         }
     }
 }
 
-/// The claims of the token that the original request shows.
-fn shown(server: &Server, uri: &Uri, question: &Question<'_>) -> Result<Claims, ApiError> {
-    let site = server.site();
+/// What the original request shows.
+fn shown<'r>(server: &Server, uri: &Uri, question: &Question<'r>) -> Result<Credential<'r>, ApiError> {
+    let (site, headers) = (server.site(), question.headers);
     // On another root domain the access cookie has the name that it has there.
     let cookies = question.application(server).map_or(&site.cookies, |application| &application.cookies);
-    match credential(question.headers, uri, cookies)? {
+    match &question.original {
+        Some(original) => {
+            let sent = cookies.read_or_clear_at(headers, original.host.as_str(), original.path())?;
+            among(headers, uri, sent)
+        }
+        None => credential(headers, uri, cookies),
+    }
+}
+
+fn claims_of(server: &Server, shown: Credential<'_>) -> Result<Claims, ApiError> {
+    match shown {
         Credential::Bearer(token) | Credential::Cookie { access: Some(token), .. } => {
             Claims::verify(server, token)
         }
@@ -175,28 +231,22 @@ fn shown(server: &Server, uri: &Uri, question: &Question<'_>) -> Result<Claims, 
     }
 }
 
-/// A new access token for whoever sent the session cookie, and its cookie: the one that any proxy can hand on. Browsers
-/// send the session cookie to our own host only, so this is for what is behind the same host. Nothing is cleared.
+/// A new access token for whoever sent the session cookie, and its cookie: the one that any proxy can hand on. Nothing
+/// is cleared.
 ///
 /// # Errors
-/// 503 where the database is away.
+/// 401 for a spent token, whose session has ended by that; 503 where the database is away.
 async fn renew(
     server: &Server,
-    uri: &Uri,
-    question: &Question<'_>,
+    visitor: &Visitor,
+    token: &str,
+    original: &Original,
 ) -> Result<Option<(Claims, HeaderValue)>, ApiError> {
-    let cookies = &server.site().cookies;
-    if question.application(server).is_some() {
-        return Ok(None);
-    }
-    let Credential::Cookie { session: Some(token), .. } = credential(question.headers, uri, cookies)? else {
-        return Ok(None);
-    };
-    // A page that is read can go over the login page, where the session's token rotates.
-    let must = !question.is_page();
-    let Some(signed) = server.app().renew(token, must).await? else { return Ok(None) };
+    // What is read can be asked for again, after a refresh or over the login page, where the session's token rotates.
+    let must = !original.is_read();
+    let Some(signed) = server.app().renew(visitor, token, must).await? else { return Ok(None) };
     let claims = Claims::verify(server, &signed.access_token)?;
-    let cookie = cookies.access(&signed.access_token, signed.expires_in)?.into_iter().next();
+    let cookie = server.site().cookies.access(&signed.access_token, signed.expires_in)?.into_iter().next();
     Ok(cookie.map(|cookie| (claims, cookie)))
 }
 

@@ -276,6 +276,48 @@ async fn two_cookies_of_one_name_are_nobodys_and_are_cleared() {
     accepted_everywhere(&site, &cookie_value(&login, "__Secure-jwt")).await;
 }
 
+/// A sibling set one for a deep path of an application behind a proxy: the answer goes back to that request, so it is
+/// that one's host and path which count, and not those of the question.
+#[tokio::test]
+async fn two_cookies_are_cleared_where_the_request_of_the_proxys_question_has_them_from() {
+    let site = Site::with(https_origin(), |config| {
+        config.cookie.domain = Some("example.com".to_owned());
+        config.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    assert_eq!(site.register("ada").await.status, 201);
+    let cookies = format!("__Secure-jwt=x; {}", cookie_login(&site, "ada").await.cookie_header());
+    let question = || site.get("/auth/verify?redirect=1").sent_from("10.0.0.1").header("cookie", &cookies);
+    let nginx = question()
+        .header("x-original-method", "GET")
+        .header("x-original-url", "https://app.example.com/a/b/c/d/e/page?x=/f/g");
+    let caddy = question()
+        .header("x-forwarded-method", "GET")
+        .header("x-forwarded-proto", "https")
+        .header("x-forwarded-host", "app.example.com")
+        .header("x-forwarded-uri", "/a/b/c/d/e/page?x=/f/g");
+    let envoy = site
+        .get("/auth/verify/envoy/a/b/c/d/e/page?x=/f/g")
+        .sent_from("10.0.0.1")
+        .header("host", "app.example.com")
+        .header("x-forwarded-proto", "https")
+        .header("cookie", &cookies);
+    for ask in [nginx, caddy, envoy] {
+        let answer = ask.header("accept", "text/html").send().await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "ambiguous_credentials"));
+        let cleared = answer.cookies();
+        for path in ["/", "/a", "/a/", "/a/b/c/d", "/a/b/c/d/e/", "/a/b/c/d/e/page"] {
+            for scope in ["Max-Age=0", "Domain=example.com; Max-Age=0", "Domain=app.example.com; Max-Age=0"] {
+                let start = format!("__Secure-jwt=; Path={path}; {scope}; Secure");
+                assert!(cleared.iter().any(|cookie| cookie.starts_with(&start)), "{start} in {cleared:#?}");
+            }
+        }
+        let elsewhere =
+            |cookie: &String| ["=/f", "login.example.com", "=/auth"].iter().any(|w| cookie.contains(w));
+        assert!(!cleared.iter().any(elsewhere), "{cleared:#?}");
+    }
+}
+
 #[tokio::test]
 async fn the_loser_of_a_refresh_race_clears_nothing() {
     let site = Site::with(https_origin(), |_| {}).await;

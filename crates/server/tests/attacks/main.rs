@@ -20,6 +20,7 @@ mod moments;
 mod passwords;
 mod refresh;
 mod registration;
+mod renewal;
 mod sso;
 mod tokens;
 mod tools;

@@ -17,6 +17,7 @@ async fn site() -> Site {
     let site = Site::with(https_origin(), |config| {
         config.cookie.domain = Some("example.com".to_owned());
         config.applications = [SHOP, BANK].map(|origin| Origin::parse(origin).unwrap()).to_vec();
+        config.ops = jotgate::config::Ops::Main;
     })
     .await;
     assert_eq!(site.register("ada").await.status, 201);
@@ -436,6 +437,19 @@ async fn renewal_is_the_same_way_once_more() {
     }
     assert_eq!(seen.len(), 50);
     assert_eq!(audited(&site, Action::RefreshReused).await, 0);
+    // Written down once: all the others are counted.
+    assert_eq!(audited(&site, Action::SsoSignedIn).await, 1);
+    let metrics = site.get("/metrics").send().await.text();
+    assert!(metrics.contains("jotgate_renewals_total{by=\"sso\"} 49"), "{metrics}");
+    // Another application is signed in at anew, and so is another session.
+    let finish = browser.ticket(&site, BANK).await;
+    assert_eq!(leads_to(&browser.get(&site, &finish).await), "/page?a=b");
+    assert_eq!(audited(&site, Action::SsoSignedIn).await, 2);
+    let mut other = Browser::default();
+    other.sign_in(&site, "ada").await;
+    let finish = other.ticket(&site, SHOP).await;
+    assert_eq!(leads_to(&other.get(&site, &finish).await), "/page?a=b");
+    assert_eq!(audited(&site, Action::SsoSignedIn).await, 3);
 }
 
 /// An application that sends its visitors round by script: each round is a row in the database.
@@ -590,77 +604,4 @@ async fn a167_an_old_sign_in_is_renewed_by_the_way_over_our_own_host() {
     let finish = leads_to(&browser.get(&site, &format!("{OWN}{back}")).await);
     assert_eq!(leads_to(&browser.get(&site, &finish).await), "/money");
     assert_eq!(leads_to(&browser.get(&site, &start).await), "/money", "and is let in");
-}
-
-/// What many requests at once need: an access cookie each, whose session is as it was.
-#[tokio::test]
-async fn renewal_by_the_proxys_question_moves_nothing_and_clears_nothing() {
-    let site = behind_a_proxy().await;
-    let mut browser = Browser::default();
-    browser.sign_in(&site, "ada").await;
-    let both = browser.header("login.example.com");
-    let session =
-        format!("__Host-jwt_session={}", browser.cookie("login.example.com", "__Host-jwt_session").unwrap());
-    let own = "https://login.example.com/app/page";
-    // Nothing to renew while it is good; nothing renewed where nobody asked for it.
-    assert!(verify(&site, "?renew=1", "POST", own, &both).await.cookies().is_empty());
-    site.clock.pass(Duration::from_secs(601));
-    assert_eq!(verify(&site, "", "POST", own, &both).await.status, 401);
-    for cookies in [&both, &session] {
-        let asked: Vec<_> = (0..20).map(|_| verify(&site, "?renew=1", "POST", own, cookies)).collect();
-        for answer in futures_util::future::join_all(asked).await {
-            assert_eq!((answer.status, answer.header("x-auth-username")), (200, Some("ada")));
-            let [set] = &answer.cookies()[..] else { panic!("one cookie, which any proxy can hand on") };
-            assert!(
-                set.starts_with("__Secure-jwt=") && set.contains("; Domain=example.com; Max-Age=600;"),
-                "{set}"
-            );
-            let token = set.split(['=', ';']).nth(1).unwrap();
-            assert_eq!(site.me(token).await.status, 200);
-        }
-    }
-    // The session's own token is good for its refresh: nothing was spent by it.
-    let refresh = site.post("/auth/refresh", &json!({})).header("cookie", &session).header("origin", OWN);
-    assert_eq!(refresh.send().await.status, 200);
-    assert_eq!(audited(&site, Action::RefreshReused).await, 0);
-
-    // A sibling does not send the session cookie; another root domain has none; a header is not renewed.
-    let access = format!("__Secure-jwt={}", browser.cookie("login.example.com", "__Secure-jwt").unwrap());
-    for (url, cookies) in [(own, access.as_str()), ("https://shop.other.test/page", session.as_str())] {
-        let answer = verify(&site, "?renew=1", "POST", url, cookies).await;
-        assert_eq!((answer.status, answer.cookies().len()), (401, 0), "{url}");
-    }
-    let expired = browser.cookie("login.example.com", "__Secure-jwt").unwrap();
-    let ask =
-        site.get("/auth/verify?renew=1").sent_from("10.0.0.1").bearer(expired).header("cookie", &session);
-    assert_eq!(ask.send().await.code(), "expired");
-
-    // After a day a page goes over the login page, where the session's token rotates; what is posted does not.
-    site.clock.pass(Duration::from_secs(24 * 60 * 60));
-    assert_eq!(verify(&site, "?renew=1&redirect=1", "GET", own, &session).await.status, 302);
-    assert_eq!(verify(&site, "?renew=1&redirect=1", "POST", own, &session).await.status, 200);
-    // Signed out is signed out.
-    let out = site.post("/auth/logout", &json!({})).header("cookie", &session).header("origin", OWN);
-    assert_eq!(out.send().await.status, 204);
-    let answer = verify(&site, "?renew=1", "POST", own, &session).await;
-    assert_eq!((answer.status, answer.cookies().len()), (401, 0), "and no cookie is cleared");
-}
-
-/// A spent token, a copy of which was refreshed by somebody else, renews nothing.
-#[tokio::test]
-async fn a93_a_spent_session_cookie_renews_nothing() {
-    let site = behind_a_proxy().await;
-    let login = site.login("ada").await.tokens();
-    let mut token = login.refresh.clone();
-    for _ in 0..2 {
-        site.clock.pass(Duration::from_secs(60));
-        token = site.refresh(&token).await.tokens().refresh;
-    }
-    site.clock.pass(Duration::from_secs(700));
-    let own = "https://login.example.com/app/page";
-    let ask = |token: &str| format!("__Host-jwt_session={token}");
-    assert_eq!(verify(&site, "?renew=1", "POST", own, &ask(&login.refresh)).await.status, 401);
-    assert_eq!(verify(&site, "?renew=1", "POST", own, &ask(&token)).await.status, 200);
-    let access = format!("__Host-jwt_session={}", login.access);
-    assert_eq!(verify(&site, "?renew=1", "POST", own, &access).await.status, 401, "attack 91");
 }

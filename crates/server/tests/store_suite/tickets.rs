@@ -40,7 +40,7 @@ pub(crate) async fn of_racing_redemptions_one_wins(store: &DynStore) {
         apply(store, [Change::PutTicket(given.clone())]).await;
         let policy = jotgate_domain::config::Policy::default();
         let results = at_once(20, |_| {
-            let (changes, expect) = sso::redeem(&given, &alice, &policy, T0, String::new());
+            let (changes, expect) = sso::redeem(&given, &alice, false, &policy, T0, String::new());
             Box::pin(store.apply(changes, expect))
         })
         .await;

@@ -12,12 +12,13 @@ pub(super) struct Case {
 }
 
 /// In this order: the last ones end sessions and the server.
-pub(super) const ALL: [Case; 13] = [
+pub(super) const ALL: [Case; 14] = [
     Case { name: "a public page passes without anybody", run: public },
     Case { name: "164 a page leads to the login page and back", run: page },
     Case { name: "164 scripts and API clients get 401", run: script },
     Case { name: "164 a WebSocket passes, or gets 401", run: websocket },
     Case { name: "a missing role is 403", run: role },
+    Case { name: "two cookies of one name are cleared where they are", run: tossed },
     Case { name: "156 no header of the client chooses the request", run: spoofed_request },
     Case { name: "157 no spelling of a path gets past its rule", run: paths },
     Case { name: "158 no spelling of a host does", run: hosts },
@@ -198,6 +199,35 @@ pub(super) const FORWARDING: [&str; 12] = [
     "X_Forwarded_Uri",
     "X_Original_URL",
 ];
+
+/// A sibling set one of our name for a deep path: whoever goes there is refused once, and rid of it.
+fn tossed(world: &mut World) {
+    let ada = sign_in(world, "ada", "/");
+    let twice = format!("__Secure-jwt=x; {}", ada.cookie);
+    for accept in [HTML, "*/*"] {
+        let answer = anonymous(world, "/wiki/a/b/page?x=/c", &[("Cookie", &twice), ("Accept", accept)]);
+        refused(&answer, "two cookies of one name");
+        assert_eq!(answer.status, 400, "{}", shown(&answer));
+        all_cleared(&answer);
+    }
+    let mut client = world.client("app.example.com");
+    let posted = client.post("/wiki/a/b/page").header("Cookie", &twice).form(&[("a", "b")]).send();
+    assert_eq!(posted.status, 400, "{}", shown(&posted));
+    all_cleared(&posted);
+}
+
+/// In each scope that a request for `/wiki/a/b/page` at `app.example.com` can have them from.
+#[track_caller]
+pub(super) fn all_cleared(answer: &Response) {
+    let set = answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+    let set: Vec<&str> = set.map(|(_, value)| value.as_str()).collect();
+    for path in ["/", "/wiki", "/wiki/a/", "/wiki/a/b", "/wiki/a/b/page"] {
+        for domain in ["", "Domain=example.com; ", "Domain=app.example.com; "] {
+            let line = format!("__Secure-jwt=; Path={path}; {domain}Max-Age=0; Secure");
+            assert!(set.iter().any(|set| set.starts_with(&line)), "{line} in {}", shown(answer));
+        }
+    }
+}
 
 fn spoofed_request(world: &mut World) {
     let ada = sign_in(world, "ada", "/");
@@ -487,7 +517,7 @@ fn away(world: &mut World) {
             assert!(answer.status >= 500, "{what}: {}", shown(&answer));
         }
     };
-    world.server.signal(Signal::STOP);
+    world.server.freeze();
     let begin = Instant::now();
     let answer = ada.get(world, "/x", &[]);
     let waited = begin.elapsed();

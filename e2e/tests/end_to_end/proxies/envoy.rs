@@ -22,6 +22,7 @@ pub(super) fn outcomes(world: &mut World) -> Vec<Outcome> {
             let run: fn(&mut World) = match case.name.split(' ').next() {
                 Some("a") if case.name.contains("public") => public,
                 Some("a") => role,
+                Some("two") => tossed,
                 Some("156") => spoofed,
                 Some("157") => paths,
                 Some("158") => hosts,
@@ -249,6 +250,14 @@ fn role(world: &mut World) {
     let (ada, grace) = (cookie(world, "ada"), cookie(world, "grace"));
     assert_eq!(app(world, "/admin?role=staff", &[("Cookie", &ada)]).status, 403);
     assert_eq!(app(world, "/admin", &[("Cookie", &grace)]).status, 200);
+}
+
+fn tossed(world: &mut World) {
+    let twice = format!("__Secure-jwt=x; {}", cookie(world, "ada"));
+    let answer = app(world, "/wiki/a/b/page?x=/c", &[("Cookie", &twice), ("Accept", HTML)]);
+    assert_eq!(answer.status, 400);
+    // The file lets `set-cookie` through, each line of it.
+    cases::all_cleared(&answer);
 }
 
 fn spoofed(world: &mut World) {

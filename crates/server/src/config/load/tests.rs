@@ -531,6 +531,7 @@ fn settings_are_listed_in_order_with_roles() {
     tls.cert = none (default)
     tls.key = none (default)
     trusted_proxies = none (default)
+    verify.renew = false (default)
     token.audience = public_url (default)
     token.access_ttl = "10m" (default)
     token.algorithm = "ES256" (default)

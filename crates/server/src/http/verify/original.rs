@@ -93,8 +93,13 @@ impl Original {
     }
 
     /// Without the query.
-    pub(super) fn path(&self) -> &[u8] {
-        self.target.split('?').next().unwrap_or_default().as_bytes()
+    pub(super) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// Whether asking twice changes no more than asking once, and whoever asks loses nothing by asking again.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE")
     }
 
     /// With the host in normal form, and the rest as it was sent.
@@ -199,7 +204,7 @@ mod tests {
                 headers.append(*name, value.parse().unwrap());
             }
             let told = Original::of_envoy(&Method::PUT, &Uri::from_static(path), &headers);
-            told.map(|o| format!("{} {} {}", o.method, o.url(), String::from_utf8_lossy(o.path())))
+            told.map(|o| format!("{} {} {}", o.method, o.url(), o.path()))
         };
         let host = ("host", "app.example.com");
         let proto = ("x-forwarded-proto", "https");
