@@ -45,6 +45,7 @@ bench-server [--jotgate FILE] instructions [--update]
   --jotgate FILE     the binary (target/release/jotgate)
   --quick            one short round each: whether it runs, not how fast; without jose and peers
   --only PART        this part alone (may be repeated)
+  --rounds N         rounds that take turns (7)
   --out DIR          writes results.md, results.json and a picture of each part there
   --page FILE        fills in what stands between the marks of this page (may be repeated)
   --peers DIR        where the peers are installed (target/bench-peers)
@@ -78,6 +79,7 @@ fn main() -> Outcome<()> {
                 settings = Settings { rounds: 1, round: Duration::from_millis(300), quick: true, ..settings };
             }
             "--only" => only.push(value()?),
+            "--rounds" => settings.rounds = value()?.parse()?,
             "--out" => out = Some(PathBuf::from(value()?)),
             "--page" => pages.push(PathBuf::from(value()?)),
             "--peers" => settings.peers = value()?.into(),
@@ -101,7 +103,7 @@ fn main() -> Outcome<()> {
         return Err(format!("there is no part `{unknown}` (see --list)").into());
     }
     let (parts, failed) = measured(&settings, &only)?;
-    let machine = machine()?;
+    let machine = format!("{}; {} rounds of {} s", machine()?, settings.rounds, settings.round.as_secs());
     if let Some(folder) = out {
         write(&folder, &machine, &parts)?;
     }
