@@ -144,6 +144,7 @@ mod tests {
             let (mut request, mut part) = (Vec::new(), [0; 4096]);
             while !request.ends_with(b"\r\n\r\nx") {
                 let read = stream.read(&mut part).unwrap();
+                assert!(read > 0);
                 request.extend_from_slice(&part[..read]);
             }
             let _ = stream.write_all(&answer);

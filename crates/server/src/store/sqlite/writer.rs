@@ -33,8 +33,8 @@ const STALE: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often other processes' commits are looked for.
 const POLL: Duration = Duration::from_millis(100);
-/// After so many writes the length of the write-ahead log is looked at.
-const LOOK_AFTER: usize = 64;
+/// After so many rows written the length of the write-ahead log is looked at.
+const LOOK_AFTER: u64 = 64;
 /// Pages in the write-ahead log before they are brought into the database file.
 const CHECKPOINT_PAGES: i64 = 4000;
 const REOPEN_FIRST: Duration = Duration::from_millis(50);
@@ -89,7 +89,7 @@ impl Writer {
             poll_at: Instant::now(),
             seen,
             failing: None,
-            unlooked: 0,
+            looked_at: 0,
         };
         let run = move || {
             thread.run(&jobs);
@@ -215,8 +215,8 @@ struct Thread {
     seen: i64,
     /// Since when groups fail, and when that was last logged.
     failing: Option<(Instant, Instant)>,
-    /// Writes since the length of the write-ahead log was looked at.
-    unlooked: usize,
+    /// Rows that the connection had written when the length of the write-ahead log was last looked at.
+    looked_at: u64,
 }
 
 /// What a group met that it could not be committed.
@@ -248,12 +248,10 @@ impl Thread {
             }
             let result = self.guarded(|thread| thread.serve(&mut group));
             self.log(&result);
-            self.unlooked += group.len();
             for job in group.drain(..) {
                 job.answer(result.clone());
             }
-            if result.is_ok() && self.unlooked >= LOOK_AFTER {
-                self.unlooked = 0;
+            if result.is_ok() {
                 let _ = self.guarded(Self::checkpoint_if_due);
             }
         }
@@ -372,7 +370,13 @@ impl Thread {
     }
 
     fn checkpoint_if_due(&mut self) -> Result<(), Broken> {
+        let looked_at = self.looked_at;
         let connection = self.connection()?;
+        let written = connection.total_changes();
+        // Fewer than before: it is another connection.
+        if written.abs_diff(looked_at) < LOOK_AFTER {
+            return Ok(());
+        }
         let pages = match checkpoint(connection, "NOOP") {
             Ok(log) => log.pages - log.moved,
             Err(error) => return Err(Broken { why: error.to_string(), hurt: is_hurt(&error) }),
@@ -383,6 +387,7 @@ impl Thread {
                 tracing::warn!(%error, "checkpoint failed; the write-ahead log grows");
             }
         }
+        self.looked_at = written;
         Ok(())
     }
 }
