@@ -1,7 +1,7 @@
 //! What the program asks of others, where the environment names a proxy.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use super::program::Place;
@@ -18,13 +18,30 @@ fn listener(answer: &'static str) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let mut bytes = [0; 8192];
-            let length = stream.read(&mut bytes).unwrap_or(0);
-            kept.lock().unwrap().push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+            kept.lock().unwrap().push(whole(&mut stream));
             let _ = stream.write_all(answer.as_bytes());
         }
     });
     (address, heard)
+}
+
+/// A request with its body: it may come in parts, and one that is not read to its end costs the answer.
+fn whole(stream: &mut TcpStream) -> String {
+    let (mut said, mut part) = (String::new(), [0; 8192]);
+    loop {
+        if let Some((head, body)) = said.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return said;
+            }
+        }
+        match stream.read(&mut part) {
+            Ok(read) if read > 0 => said.push_str(&String::from_utf8_lossy(&part[..read])),
+            _ => return said,
+        }
+    }
 }
 
 /// `jotgate webhook test` with a webhook at this address, and every variable that names a proxy.
