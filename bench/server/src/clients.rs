@@ -1,6 +1,7 @@
 //! Those who ask: requests as their programs would send them.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -48,12 +49,12 @@ impl Pair {
     }
 }
 
-/// `count` sessions, of `users` users in turn.
-pub(crate) async fn log_in(address: SocketAddr, users: u32, count: u32) -> Outcome<Vec<Pair>> {
+/// `count` sessions, of these users in turn.
+pub(crate) async fn log_in(address: SocketAddr, users: Range<u32>, count: usize) -> Outcome<Vec<Pair>> {
     let mut pairs = Vec::new();
-    for number in 0..count {
+    for user in users.cycle().take(count) {
         let mut request = Vec::new();
-        Login::new(number % users).ask(&mut request);
+        Login::new(user).ask(&mut request);
         let (status, answer) = once(address, &request).await?;
         let pair = Pair::of(&answer);
         pairs.push(pair.ok_or_else(|| format!("login: {status} {}", String::from_utf8_lossy(&answer)))?);

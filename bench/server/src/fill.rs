@@ -72,7 +72,7 @@ pub(crate) async fn postgres(
 async fn begun(binary: &Path, environment: &[(&str, &str)]) -> Outcome<tempfile::TempDir> {
     let program = Program::jotgate(binary, environment)?;
     register(program.address, 1).await?;
-    log_in(program.address, 1, 1).await?;
+    log_in(program.address, 0..1, 1).await?;
     program.end().ok_or_else(|| "no folder".into())
 }
 

@@ -253,7 +253,7 @@ fn asked(binary: &Path, header: fn(&str) -> String, times: u32) -> Outcome<u64> 
         let address = [("JOTGATE_PUBLIC_URL", "http://127.0.0.1:8080")];
         let plain = Program::jotgate(binary, &address)?;
         register(plain.address, 1).await?;
-        let token = log_in(plain.address, 1, 1).await?.remove(0).access;
+        let token = log_in(plain.address, 0..1, 1).await?.remove(0).access;
         let folder = plain.end().ok_or("no folder")?;
         let mut command = callgrind(log.path());
         command

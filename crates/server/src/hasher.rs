@@ -3,7 +3,8 @@
 //! As many threads as cores, each with one arena that it reuses (page faults cost a fifth of a hash otherwise)
 //! and gives back after a minute without work. They run at lowered priority, so a flood of logins does not slow
 //! what verifies tokens. The queue is bounded by the *time* it would take: past two seconds a caller is told to
-//! come back, since a client that has given up would be hashed for all the same.
+//! come back, since a client that has given up would be hashed for all the same. It is told after a moment: clients
+//! that ask again at once, whatever `Retry-After` says, would take the processor from the hashes by being refused.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,7 +18,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jotgate_domain::password::Password;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 use crate::config::PasswordHash;
@@ -26,6 +27,10 @@ use crate::otel;
 
 /// The longest that a hash may wait for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// How long a caller is kept who finds the queue full, before the last try and the refusal.
+const HELD: Duration = Duration::from_millis(250);
+/// How many are kept at a time, each with a connection and a request of some KiB; one more is refused at once.
+const MOST_HELD: usize = 4096;
 /// An arena goes back to the system after this long without work.
 const ARENA_IDLE: Duration = Duration::from_secs(60);
 /// Niceness of the hashing threads: a tenth of the weight of the rest, and all of what the rest leaves.
@@ -133,6 +138,8 @@ struct Shared {
     threads: usize,
     state: Mutex<State>,
     work: Condvar,
+    /// Room for callers who are kept.
+    held: Semaphore,
     stats: Stats,
 }
 
@@ -196,6 +203,7 @@ impl Hasher {
                 closed: false,
             }),
             work: Condvar::new(),
+            held: Semaphore::new(MOST_HELD),
             stats: Stats::default(),
         });
         for index in 0..threads {
@@ -213,7 +221,7 @@ impl Hasher {
     /// # Errors
     /// [`Busy`], before any work.
     pub async fn verify(&self, password: &Password, phc: Option<&str>) -> Result<bool, Busy> {
-        self.reserve()?.verify(password, phc).await
+        self.reserve().await?.verify(password, phc).await
     }
 
     /// [`Place::hash`] with a place of its own.
@@ -221,7 +229,7 @@ impl Hasher {
     /// # Errors
     /// [`Busy`], before any work.
     pub async fn hash(&self, password: &Password, salt: [u8; 16]) -> Result<String, Busy> {
-        self.reserve()?.hash(password, salt).await
+        self.reserve().await?.hash(password, salt).await
     }
 
     /// Whether this hash was made with other parameters than the configured ones, so that the next login should
@@ -245,8 +253,23 @@ impl Hasher {
     /// guess. However many ask at once, whoever has a place is not turned away.
     ///
     /// # Errors
-    /// [`Busy`].
-    pub fn reserve(&self) -> Result<Place, Busy> {
+    /// [`Busy`], after [`HELD`].
+    pub async fn reserve(&self) -> Result<Place, Busy> {
+        let shared = &self.0.shared;
+        let mut reserved = self.try_reserve();
+        if reserved.is_err()
+            && let Ok(_held) = shared.held.try_acquire()
+        {
+            tokio::time::sleep(HELD).await;
+            reserved = self.try_reserve();
+        }
+        if reserved.is_err() {
+            shared.stats.refused.add_one();
+        }
+        reserved
+    }
+
+    fn try_reserve(&self) -> Result<Place, Busy> {
         let shared = &self.0.shared;
         let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         shared.admit(&mut state)?;
@@ -344,7 +367,6 @@ impl Shared {
         }
         let waiting = wait(state);
         if waiting >= LONGEST_WAIT {
-            self.stats.refused.add_one();
             return Err(Busy { retry_after: Duration::from_secs(waiting.as_secs().max(1)) });
         }
         Ok(())
@@ -482,7 +504,7 @@ mod tests {
     async fn a_kept_place_is_not_given_to_another() {
         let hasher = Hasher::start(CHEAP).unwrap();
         hasher.0.shared.state.lock().unwrap().hash_micros = u64::from(u32::MAX);
-        let places: Vec<_> = std::iter::repeat_with(|| hasher.reserve()).take(64).collect();
+        let places: Vec<_> = std::iter::repeat_with(|| hasher.try_reserve()).take(64).collect();
         let kept: Vec<_> = places.into_iter().flatten().collect();
         assert_eq!(kept.len(), hasher.load().threads);
         assert!(hasher.verify(&typed("x"), None).await.is_err());
@@ -490,8 +512,44 @@ mod tests {
             assert_eq!(place.verify(&typed("x"), None).await, Ok(false));
         }
         assert_eq!(hasher.0.shared.state.lock().unwrap().reserved, 0);
-        drop(hasher.reserve().unwrap());
+        drop(hasher.try_reserve().unwrap());
         assert_eq!(hasher.0.shared.state.lock().unwrap().reserved, 0);
+    }
+
+    /// A client that does not wait, told at once, asks some ten thousand times a second.
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_takes_its_time_and_a_place_that_is_free_by_then_is_given() {
+        let hasher = Hasher::start(CHEAP).unwrap();
+        hasher.0.shared.state.lock().unwrap().hash_micros = u64::from(u32::MAX);
+        let mut kept: Vec<_> = std::iter::from_fn(|| hasher.try_reserve().ok()).take(64).collect();
+        let begun = tokio::time::Instant::now();
+        assert!(hasher.reserve().await.is_err());
+        assert_eq!(begun.elapsed(), HELD);
+        assert_eq!(hasher.stats().refused.value(), 1);
+
+        let waits = tokio::spawn({
+            let hasher = hasher.clone();
+            async move { hasher.reserve().await.is_ok() }
+        });
+        tokio::time::sleep(HELD / 2).await;
+        kept.pop();
+        assert!(waits.await.unwrap());
+        assert_eq!(hasher.stats().refused.value(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_are_kept_waiting_and_no_more() {
+        let hasher = Hasher::start(CHEAP).unwrap();
+        hasher.0.shared.state.lock().unwrap().hash_micros = u64::from(u32::MAX);
+        let _kept: Vec<_> = std::iter::from_fn(|| hasher.try_reserve().ok()).take(64).collect();
+        let begun = tokio::time::Instant::now();
+        let held = hasher.0.shared.held.try_acquire_many(MOST_HELD as u32).unwrap();
+        assert!(hasher.reserve().await.is_err());
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        drop(held);
+        // Nobody who went away is counted any more.
+        assert!(tokio::time::timeout(HELD / 2, hasher.reserve()).await.is_err());
+        assert_eq!(hasher.0.shared.held.available_permits(), MOST_HELD);
     }
 
     #[tokio::test(flavor = "multi_thread")]

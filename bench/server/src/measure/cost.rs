@@ -25,7 +25,7 @@ async fn run(settings: &Settings) -> Outcome<Part> {
     for _ in 0..settings.rounds {
         let began = Instant::now();
         let jotgate = Program::jotgate_in(&settings.binary, folder.take().ok_or("no folder")?, &[])?;
-        log_in(jotgate.address, 1, 1).await?;
+        log_in(jotgate.address, 0..1, 1).await?;
         first_login.add(began.elapsed().as_secs_f64());
         listening.add(jotgate.started_in.as_secs_f64());
         folder = jotgate.end();
@@ -34,7 +34,7 @@ async fn run(settings: &Settings) -> Outcome<Part> {
     let jotgate = Program::jotgate_in(&settings.binary, folder.take().ok_or("no folder")?, &[])?;
     tokio::time::sleep(Duration::from_secs(3).min(settings.round * 2)).await;
     let idle = jotgate.resident_mib()?;
-    let token = log_in(jotgate.address, 1, 1).await?.remove(0).access;
+    let token = log_in(jotgate.address, 0..1, 1).await?.remove(0).access;
     let before = jotgate.cpu_seconds()?;
     let clients = vec![Get::new("/auth/verify", Some(&token)); CLIENTS];
     let (tally, _) = closed(jotgate.address, clients, settings.round * 3).await?;

@@ -42,7 +42,7 @@ async fn run(settings: &Settings) -> Outcome<Part> {
     let users = u32::try_from(USERS)?;
     register(jotgate.address, users).await?;
     let idle_mib = jotgate.resident_mib()?;
-    let sessions = log_in(jotgate.address, users, users).await?;
+    let sessions = log_in(jotgate.address, 0..users, USERS).await?;
     let tokens = sessions.iter().map(|pair| pair.access.clone()).collect();
     let mut refreshing = Refresh::shared(&sessions, CLIENTS);
     let [mut verify, mut me, mut login, mut refresh] = ["/auth/verify", "/auth/me", "login", "refresh"]

@@ -24,7 +24,7 @@ async fn run(settings: &Settings) -> Outcome<Part> {
     let signature = Program::bare("signature", &[("BENCH_KEY", &key)])?;
     let jotgate = Program::jotgate(&settings.binary, &[])?;
     register(jotgate.address, 8).await?;
-    let sessions = log_in(jotgate.address, 8, 64).await?;
+    let sessions = log_in(jotgate.address, 0..8, 64).await?;
     let token = sessions.first().ok_or("no session")?.access.clone();
 
     let get = |path: &str, bearer: Option<&str>| vec![Get::new(path, bearer); CLIENTS];

@@ -105,7 +105,7 @@ impl App {
 
     async fn decide_login(&self, visitor: &Visitor, form: LoginForm<'_>) -> Result<Grant, LoginError> {
         let password = Password::typed(form.password).map_err(|_| LoginError::PasswordTooLong)?;
-        let place = self.hasher.reserve()?;
+        let place = self.hasher.reserve().await?;
         let now = self.now();
         if let Verdict::Refused { retry_after } = self.addresses.take(&visitor.network, now) {
             return Err(Fault::Throttled { retry_after }.into());

@@ -108,7 +108,7 @@ impl App {
     /// The user as they are now, who knows their password.
     async fn by_current_password(&self, user: &User, current: &str) -> Result<User, ChangePasswordError> {
         let current = Password::typed(current).map_err(|_| ChangePasswordError::WrongPassword)?;
-        let place = self.hasher.reserve()?;
+        let place = self.hasher.reserve().await?;
         let bucket = self.own_bucket(user);
         let attempt = Attempt { bucket, limit: Limit::ACCOUNT, lookup: Lookup::Id(user.id), now: self.now() };
         let attempted = self.store.attempt(attempt).await?;

@@ -63,7 +63,7 @@ impl App {
             .chosen_password(form.password, &username, email.as_ref())
             .map_err(RegisterError::Password)?;
 
-        let place = self.hasher.reserve()?;
+        let place = self.hasher.reserve().await?;
         if let Verdict::Refused { retry_after } = self.addresses.take(&visitor.network, self.now()) {
             return Err(Fault::Throttled { retry_after }.into());
         }
