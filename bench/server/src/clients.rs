@@ -98,8 +98,8 @@ pub(crate) struct Ask {
 impl Ask {
     /// None of which the server has seen: each once.
     #[must_use]
-    pub(crate) fn cold(path: &'static str, tokens: Vec<String>) -> Self {
-        Self { path, tokens: tokens.into(), at: 0, once: true }
+    pub(crate) fn cold(path: &'static str, tokens: Arc<[String]>) -> Self {
+        Self { path, tokens, at: 0, once: true }
     }
 
     /// So many clients, each of which begins at another token.
@@ -313,7 +313,7 @@ mod tests {
             let mut request = Vec::new();
             (0..times).filter(|_| client.ask(&mut request)).count()
         };
-        assert_eq!(asked(Ask::cold("/", tokens.clone()), 5), 2);
+        assert_eq!(asked(Ask::cold("/", tokens.clone().into()), 5), 2);
         let turns = Ask::in_turn("/", &tokens.into(), 2);
         assert_eq!(turns.iter().map(|client| client.at).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(turns.into_iter().map(|client| asked(client, 5)).sum::<usize>(), 10);
