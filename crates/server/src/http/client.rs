@@ -66,6 +66,11 @@ impl Client {
         Self { address: Some(address), through_proxy: true }
     }
 
+    /// As the front layer found it.
+    pub(super) fn of_parts(parts: &Parts) -> Self {
+        parts.extensions.get::<Arrival>().map(|arrival| arrival.client).unwrap_or_default()
+    }
+
     /// What throttles, the device list and the audit trail keep of it.
     #[must_use]
     pub fn visitor(&self, headers: &HeaderMap) -> Visitor {
@@ -85,8 +90,7 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let client = parts.extensions.get::<Arrival>().map(|arrival| arrival.client).unwrap_or_default();
-        Ok(client.visitor(&parts.headers))
+        Ok(Client::of_parts(parts).visitor(&parts.headers))
     }
 }
 

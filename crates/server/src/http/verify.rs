@@ -8,19 +8,19 @@
 mod original;
 mod page;
 
-use axum::Extension;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE, VARY, WWW_AUTHENTICATE};
-use http::{Method, StatusCode, Uri};
+use http::header::{HeaderName, HeaderValue, LOCATION, SET_COOKIE, VARY, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{StatusCode, Uri};
 use jotgate_domain::access::{Asked, Decision, Requirement};
 use url::form_urlencoded;
 
 use self::original::Original;
-use super::Arrival;
 use super::applications::Application;
 use super::auth::Claims;
 use super::bearer::{Credential, among, credential};
+use super::client::Client;
 use super::csrf::SEC_FETCH_SITE;
 use super::error::{ApiError, Code};
 use super::pages::return_to::{ReturnTo, Rules};
@@ -44,12 +44,12 @@ const LOGIN_LOCATION: HeaderName = HeaderName::from_static("x-login-location");
 const VARIES: &str = "Accept, Sec-Fetch-Mode, Sec-Fetch-Dest, Sec-Fetch-Site, X-Forwarded-Method, \
                       X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-Uri, X-Original-Method, X-Original-URL";
 
-/// Headers of an answer, about.
-const ALL: usize = 16;
+/// About how many headers an answer has.
+const ANSWER_HEADERS: usize = 16;
 
 /// What a proxy asks.
 struct Question<'r> {
-    headers: &'r HeaderMap,
+    asking: &'r Parts,
     /// The request it is about; none where the proxy does not say.
     original: Option<Original>,
     needs: Requirement,
@@ -63,7 +63,7 @@ impl Question<'_> {
     /// Whether a page is to be shown that can be asked for once more: what was posted would be lost on the way to the
     /// login page.
     fn is_page(&self) -> bool {
-        page::is_asked_for(self.headers) && self.original.as_ref().is_none_or(Original::is_read)
+        page::is_asked_for(&self.asking.headers) && self.original.as_ref().is_none_or(Original::is_read)
     }
 
     /// The original request, where its session cookie is good for a new access cookie: somebody has to be signed in, it
@@ -79,7 +79,7 @@ impl Question<'_> {
 
     /// Whether it was begun by our own site, or by the person; not where the browser does not say.
     fn is_of_this_site(&self) -> bool {
-        let mut said = self.headers.get_all(SEC_FETCH_SITE).iter().map(HeaderValue::as_bytes);
+        let mut said = self.asking.headers.get_all(SEC_FETCH_SITE).iter().map(HeaderValue::as_bytes);
         matches!((said.next(), said.next()), (Some(b"same-origin" | b"same-site" | b"none"), None))
     }
 
@@ -91,18 +91,15 @@ impl Question<'_> {
 }
 
 /// `/auth/verify`: the original request is in headers.
-pub(super) async fn any(
-    State(server): State<Server>,
-    visitor: Visitor,
-    Extension(arrival): Extension<Arrival>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let original = if arrival.client.through_proxy { Original::of_headers(&headers) } else { Ok(None) };
+pub(super) async fn any(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    // Parts, and none of them copied: this is asked more often than all else together.
+    let (asking, _) = request.into_parts();
+    let through_proxy = Client::of_parts(&asking).through_proxy;
+    let original = if through_proxy { Original::of_headers(&asking.headers) } else { Ok(None) };
     let original = original.map_err(unknown_request)?;
     let mut needs = required(&server, original.as_ref())?;
     let (mut redirects, mut renews) = (false, false);
-    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+    for (name, value) in form_urlencoded::parse(asking.uri.query().unwrap_or_default().as_bytes()) {
         match name.as_ref() {
             "role" => needs.roles.push(value.into_owned()),
             "scope" => needs.scopes.push(value.into_owned()),
@@ -119,26 +116,19 @@ pub(super) async fn any(
             );
         });
     }
-    answer(&server, &visitor, &uri, Question { headers: &headers, original, needs, redirects, renews }).await
+    answer(&server, Question { asking: &asking, original, needs, redirects, renews }).await
 }
 
 /// `/auth/verify/envoy/…`: the original request itself, with this in front of its path. Its query is its own: it
 /// says nothing to us.
-pub(super) async fn envoy(
-    State(server): State<Server>,
-    visitor: Visitor,
-    Extension(arrival): Extension<Arrival>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let original =
-        arrival.client.through_proxy.then(|| Original::of_envoy(&method, &uri, &headers)).transpose();
-    let original = original.map_err(unknown_request)?;
+pub(super) async fn envoy(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    let (mut asking, _) = request.into_parts();
+    let through_proxy = Client::of_parts(&asking).through_proxy;
+    let original = through_proxy.then(|| Original::of_envoy(&asking.method, &asking.uri, &asking.headers));
+    let original = original.transpose().map_err(unknown_request)?;
+    asking.uri = Uri::from_static("/auth/verify");
     let needs = required(&server, original.as_ref())?;
-    let here = Uri::from_static("/auth/verify");
-    let question = Question { headers: &headers, original, needs, redirects: true, renews: false };
-    answer(&server, &visitor, &here, question).await
+    answer(&server, Question { asking: &asking, original, needs, redirects: true, renews: false }).await
 }
 
 fn unknown_request(why: &'static str) -> ApiError {
@@ -156,13 +146,8 @@ fn required(server: &Server, original: Option<&Original>) -> Result<Requirement,
     rules.requirement(&asked).map_err(|refused| ApiError::new(Code::Forbidden).log(refused))
 }
 
-async fn answer(
-    server: &Server,
-    visitor: &Visitor,
-    uri: &Uri,
-    question: Question<'_>,
-) -> Result<Response, ApiError> {
-    let shown = match shown(server, uri, &question) {
+async fn answer(server: &Server, question: Question<'_>) -> Result<Response, ApiError> {
+    let shown = match shown(server, &question) {
         // Two credentials: nobody knows which one the application would take.
         Err(error) if error.code().status() != StatusCode::UNAUTHORIZED => return Err(error),
         shown => shown,
@@ -174,7 +159,9 @@ async fn answer(
     let mut claims = shown.and_then(|shown| claims_of(server, shown));
     let mut renewed = None;
     if let (Err(_), Some(token), Some(original)) = (&claims, session, question.to_renew(server)) {
-        match renew(server, visitor, token, original).await {
+        let asking = question.asking;
+        let visitor = Client::of_parts(asking).visitor(&asking.headers);
+        match renew(server, &visitor, token, original).await {
             Ok(None) => {}
             Ok(Some((new, cookie))) => {
                 claims = Ok(new);
@@ -209,8 +196,8 @@ fn judge(
 }
 
 /// What the original request shows.
-fn shown<'r>(server: &Server, uri: &Uri, question: &Question<'r>) -> Result<Credential<'r>, ApiError> {
-    let (site, headers) = (server.site(), question.headers);
+fn shown<'r>(server: &Server, question: &Question<'r>) -> Result<Credential<'r>, ApiError> {
+    let (site, Parts { headers, uri, .. }) = (server.site(), question.asking);
     // On another root domain the access cookie has the name that it has there.
     let cookies = question.application(server).map_or(&site.cookies, |application| &application.cookies);
     match &question.original {
@@ -306,7 +293,7 @@ fn identity(claims: Option<&Claims>) -> Result<Response, ApiError> {
     let mut response = StatusCode::OK.into_response();
     let headers = response.headers_mut();
     // These and what every answer carries: one table, made once.
-    headers.reserve(ALL);
+    headers.reserve(ANSWER_HEADERS);
     headers.insert(USER, text(token.and_then(|token| token.sub()))?);
     headers.insert(USERNAME, text(token.and_then(|token| token.preferred_username()))?);
     headers.insert(EMAIL, text(token.and_then(|token| token.email()))?);
