@@ -28,11 +28,12 @@ pub(crate) struct Peer {
     pub(crate) refresh: Option<Refreshing>,
 }
 
-/// How a refresh token is sent, and where in the answer the next one is.
+/// How a refresh token is sent, and where in the answer the next one and the new access token are.
 #[derive(Clone, Copy)]
 pub(crate) struct Refreshing {
     ask: fn(&str) -> Vec<u8>,
-    member: &'static str,
+    refresh: &'static str,
+    access: &'static str,
 }
 
 /// Where a peer is: its program, and what was installed for it.
@@ -66,7 +67,8 @@ pub(crate) const PEERS: [Peer; 4] = [
                 let body = format!("grant_type=refresh_token&client_id=bench&refresh_token={token}");
                 post("/token", "application/x-www-form-urlencoded", &body)
             },
-            member: "refresh_token",
+            refresh: "refresh_token",
+            access: "access_token",
         }),
     },
     Peer {
@@ -92,7 +94,8 @@ pub(crate) const PEERS: [Peer; 4] = [
         me: |token| get("/me", &format!("authorization: Bearer {token}")),
         refresh: Some(Refreshing {
             ask: |token| post("/refresh", "application/json", &format!(r#"{{"refresh":"{token}"}}"#)),
-            member: "refresh",
+            refresh: "refresh",
+            access: "access",
         }),
     },
     Peer {
@@ -205,8 +208,16 @@ impl Client for InTurn {
 
 /// One session, refreshed with the token that came last.
 pub(crate) struct Rotating {
-    pub(crate) token: String,
-    pub(crate) how: Refreshing,
+    token: String,
+    how: Refreshing,
+    /// Of the last answer.
+    pub(crate) access: Option<String>,
+}
+
+impl Rotating {
+    pub(crate) fn new(token: &str, how: Refreshing) -> Self {
+        Self { token: token.to_owned(), how, access: None }
+    }
 }
 
 impl Client for Rotating {
@@ -216,8 +227,12 @@ impl Client for Rotating {
     }
 
     fn answered(&mut self, status: u16, body: &[u8]) {
-        if let Some(next) = member(body, self.how.member).filter(|_| status == 200) {
+        if status != 200 {
+            return;
+        }
+        if let Some(next) = member(body, self.how.refresh) {
             next.clone_into(&mut self.token);
         }
+        self.access = member(body, self.how.access).map(str::to_owned);
     }
 }

@@ -100,9 +100,10 @@ async fn run(settings: &Settings) -> Outcome<Part> {
 impl Subject {
     fn new(peer: &'static Peer, running: Running) -> Outcome<Self> {
         let figures = |what: &str| Figures::new(&format!("{} {what}", running.name), "1/s");
-        let refreshing = peer.refresh.into_iter().flat_map(|how| {
-            running.refresh.iter().take(CLIENTS).map(move |token| Rotating { token: token.clone(), how })
-        });
+        let refreshing = peer
+            .refresh
+            .into_iter()
+            .flat_map(|how| running.refresh.iter().take(CLIENTS).map(move |token| Rotating::new(token, how)));
         Ok(Self {
             peer,
             refreshing: refreshing.collect(),
@@ -124,6 +125,11 @@ impl Subject {
         if self.peer.refresh.is_some() {
             let clients = std::mem::take(&mut self.refreshing);
             let (tally, clients) = closed(address, clients, time).await?;
+            // A peer may forget the tokens that it gave before these: oidc-provider's memory keeps a thousand.
+            let newest: Vec<_> = clients.iter().filter_map(|client| client.access.clone()).collect();
+            if !newest.is_empty() {
+                self.running.me = newest;
+            }
             self.refreshing = clients;
             self.refresh.add(tally.rate(200));
             self.failed += tally.failures();
