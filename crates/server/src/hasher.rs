@@ -253,7 +253,7 @@ impl Hasher {
     /// guess. However many ask at once, whoever has a place is not turned away.
     ///
     /// # Errors
-    /// [`Busy`], after [`HELD`].
+    /// [`Busy`], after a quarter of a second.
     pub async fn reserve(&self) -> Result<Place, Busy> {
         let shared = &self.0.shared;
         let mut reserved = self.try_reserve();
