@@ -15,8 +15,9 @@ use crate::report::{Bar, Figures, Part, Row, shown};
 const SESSIONS_A_ROUND: u32 = 20_000;
 /// Tokens that a node verifies over and over.
 const TOKENS: usize = 1000;
-/// Tokens whose users are read: fewer than a node keeps verified.
-const KNOWN: usize = 6000;
+/// Tokens whose users are read, as many on both sides: what the small one refreshes in a round, and fewer than a node
+/// keeps verified.
+const KNOWN: usize = 2000;
 
 /// What is done, whether it is a read, and so how much slower it may be.
 const OPERATIONS: [(&str, f64); 6] =
