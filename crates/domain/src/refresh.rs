@@ -5,7 +5,7 @@
 //! nor the key alone, nor a session id forges one. A tag that holds proves that this installation minted the
 //! token, so a generation *above* the row's means that the database went back, not that somebody guessed.
 //!
-//! What the rule promises, and under which conditions, is searched by `tests/refresh_model.rs`.
+//! What the rule promises, and under which conditions, is searched by `tests/refresh_model`.
 
 use std::time::Duration;
 

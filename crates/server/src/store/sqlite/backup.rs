@@ -12,8 +12,9 @@ use jotgate_domain::status::LIST_SIZE;
 use jotgate_domain::{Change, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
-use super::changes::{self, Failure, Tx};
+use super::changes;
 use super::connection::{self, Owner, log_path, open_error};
+use super::tx::{Failure, Tx};
 use super::{migrate, rows};
 use crate::store::OpenError;
 

@@ -1,95 +1,23 @@
 //! What each write does, inside the writer's transaction.
 
-use std::cell::Cell;
-
 use jotgate_domain::audit::{Action, Actor, Event};
 use jotgate_domain::client::{Client, ClientId, Proof};
 use jotgate_domain::key::StoredKey;
 use jotgate_domain::refresh::{self, Granted, Outcome};
 use jotgate_domain::sso::Ticket;
 use jotgate_domain::status::REVOKED_MARGIN;
-use jotgate_domain::store::{Applied, Attempt, Attempted, Revocable, Revoked, Unique};
+use jotgate_domain::store::{Applied, Attempt, Attempted, Revocable, Revoked};
 use jotgate_domain::throttle::{self, Bucket, BucketKey, Verdict};
 use jotgate_domain::upstream::Identity;
-use jotgate_domain::webhook::{self, Delivery};
+use jotgate_domain::webhook::Delivery;
 use jotgate_domain::{Change, Expect, Session, SessionId, StoreError, Timestamp, User, UserId};
 use rusqlite::types::Null;
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, params};
 
 use super::rows::{self, Id};
+use super::tx::{Failure, Tx};
 use crate::store::codec;
 use crate::store::plan::{Plan, plan};
-
-/// A transaction of the writer, and whether it holds something that followers wait for.
-#[derive(Debug)]
-pub(super) struct Tx<'c> {
-    pub(super) connection: &'c Connection,
-    pub(super) bell: Cell<bool>,
-}
-
-impl<'c> Tx<'c> {
-    pub(super) fn new(connection: &'c Connection) -> Self {
-        Self { connection, bell: Cell::new(false) }
-    }
-}
-
-/// Why a write did not happen.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// Its own fault: only its savepoint is rolled back.
-    Refused(StoreError),
-    /// The database's: the whole group is rolled back.
-    Database(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        match &error {
-            rusqlite::Error::SqliteFailure(code, message) if code.code == ErrorCode::ConstraintViolation => {
-                let message = message.as_deref().unwrap_or_default();
-                Self::Refused(constraint(code.extended_code, message))
-            }
-            error if is_corrupt_row(error) => Self::Refused(codec::corrupt(error.to_string())),
-            _ => Self::Database(error),
-        }
-    }
-}
-
-/// Whether a row was read that holds other than what this program writes.
-pub(super) fn is_corrupt_row(error: &rusqlite::Error) -> bool {
-    use rusqlite::Error as E;
-    matches!(
-        error,
-        E::FromSqlConversionFailure(..)
-            | E::InvalidColumnType(..)
-            | E::IntegralValueOutOfRange(..)
-            | E::Utf8Error(..)
-    )
-}
-
-fn constraint(extended_code: i32, message: &str) -> StoreError {
-    if message.contains("users.username_canonical") {
-        StoreError::Taken(Unique::Username)
-    } else if message.contains("users.email_canonical") {
-        StoreError::Taken(Unique::Email)
-    } else if message.contains("clients.id") {
-        StoreError::Taken(Unique::ClientId)
-    } else if message.contains("identities.issuer") {
-        StoreError::Taken(Unique::Identity)
-    } else if message.contains("spent.id") {
-        StoreError::Taken(Unique::Use)
-    } else if matches!(
-        extended_code,
-        // An id that exists already, or a user who is gone: with fresh ones the caller may succeed.
-        rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE
-            | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
-            | rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY
-    ) {
-        StoreError::Conflict
-    } else {
-        codec::corrupt(message)
-    }
-}
 
 pub(super) const BUCKET: &str = "SELECT tries, counted_at, blocked_until FROM throttles WHERE bucket = ?1";
 pub(super) const PUT_BUCKET: &str = "INSERT INTO throttles (bucket, tries, counted_at, blocked_until, forgotten_at) \
@@ -118,6 +46,10 @@ pub(super) const UNLINK_ALL: &str = "DELETE FROM identities WHERE user_id = ?1";
 pub(super) const SPEND: &str = "INSERT INTO spent (id, until_at) VALUES (?1, ?2)";
 pub(super) const ADD_EVENT: &str = "INSERT INTO audit (at, action, actor, actor_id, user_id, session_id, address, \
      detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+pub(super) const PUT_TICKET: &str =
+    "INSERT INTO sso_tickets (hash, session_id, origin, binding, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(super) const IS_TICKET: &str = "SELECT 1 FROM sso_tickets WHERE hash = ?1";
+pub(super) const TAKE_TICKET: &str = "DELETE FROM sso_tickets WHERE hash = ?1";
 pub(super) const PUT_DELIVERY: &str = "INSERT INTO webhook_deliveries (id, webhook, kind, body, tries, next_at, \
      dead_at, problem) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET tries = ?5, \
      next_at = ?6, dead_at = ?7, problem = ?8";
@@ -642,71 +574,4 @@ fn put_delivery(tx: &Tx<'_>, delivery: &Delivery) -> Result<(), Failure> {
         delivery.problem,
     ])?;
     Ok(())
-}
-
-pub(super) const DUE_SESSIONS: &str =
-    "SELECT rowid, min(idle_until, expires_at) FROM sessions WHERE sweep_at <= ?1 ORDER BY sweep_at LIMIT ?2";
-pub(super) const SWEEP_REVOCATIONS: &str = "DELETE FROM revocations WHERE seq IN \
-     (SELECT seq FROM revocations WHERE until_at < ?1 ORDER BY until_at LIMIT ?2)";
-pub(super) const SWEEP_THROTTLES: &str = "DELETE FROM throttles WHERE bucket IN \
-     (SELECT bucket FROM throttles WHERE forgotten_at <= ?1 ORDER BY forgotten_at LIMIT ?2)";
-pub(super) const PUT_TICKET: &str =
-    "INSERT INTO sso_tickets (hash, session_id, origin, binding, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)";
-pub(super) const IS_TICKET: &str = "SELECT 1 FROM sso_tickets WHERE hash = ?1";
-pub(super) const TAKE_TICKET: &str = "DELETE FROM sso_tickets WHERE hash = ?1";
-pub(super) const SWEEP_TICKETS: &str = "DELETE FROM sso_tickets WHERE hash IN \
-     (SELECT hash FROM sso_tickets WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
-pub(super) const SWEEP_SPENT: &str = "DELETE FROM spent WHERE id IN \
-     (SELECT id FROM spent WHERE until_at < ?1 ORDER BY until_at LIMIT ?2)";
-pub(super) const SWEEP_AUDIT: &str = "DELETE FROM audit WHERE id IN \
-     (SELECT id FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?1 ORDER BY id LIMIT ?2)";
-
-/// Dead letters that are too old.
-pub(super) const SWEEP_OLD: &str = "DELETE FROM webhook_deliveries WHERE id IN \
-     (SELECT id FROM webhook_deliveries WHERE dead_at < ?1 ORDER BY dead_at LIMIT ?2)";
-/// Those that are too many beside newer ones; a number that every instant is above, so that it is searched for.
-pub(super) const SWEEP_MANY: &str = "DELETE FROM webhook_deliveries WHERE id IN \
-     (SELECT id FROM webhook_deliveries WHERE dead_at > 0 ORDER BY dead_at DESC LIMIT ?2 OFFSET ?1)";
-
-/// Sessions looked at by one pass of the sweeper.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SweptSessions {
-    pub(super) gone: u32,
-    pub(super) seen: u32,
-}
-
-/// Deletes the due sessions that have ended, and puts off the others to their present end.
-pub(super) fn sweep_sessions(tx: &Tx<'_>, now: Timestamp, batch: u32) -> Result<SweptSessions, Failure> {
-    let due = tx
-        .connection
-        .prepare_cached(DUE_SESSIONS)?
-        .query_map(params![now.0, batch], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut swept = SweptSessions { gone: 0, seen: 0 };
-    for (rowid, end) in due {
-        swept.seen += 1;
-        if end <= now.0 {
-            swept.gone += 1;
-            tx.connection.prepare_cached("DELETE FROM sessions WHERE rowid = ?1")?.execute([rowid])?;
-        } else {
-            tx.connection
-                .prepare_cached("UPDATE sessions SET sweep_at = ?2 WHERE rowid = ?1")?
-                .execute([rowid, end])?;
-        }
-    }
-    Ok(swept)
-}
-
-/// The other kinds; how many rows went.
-pub(super) fn sweep_rest(tx: &Tx<'_>, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, Failure> {
-    let keep = i64::try_from(keep_audit).unwrap_or(i64::MAX);
-    let mut gone = tx.connection.prepare_cached(SWEEP_REVOCATIONS)?.execute(params![now.0, batch])?;
-    gone += tx.connection.prepare_cached(SWEEP_THROTTLES)?.execute(params![now.0, batch])?;
-    gone += tx.connection.prepare_cached(SWEEP_TICKETS)?.execute(params![now.0, batch])?;
-    gone += tx.connection.prepare_cached(SWEEP_SPENT)?.execute(params![now.0, batch])?;
-    gone += tx.connection.prepare_cached(SWEEP_AUDIT)?.execute(params![keep, batch])?;
-    let old = now.minus(webhook::DEAD_FOR).0;
-    gone += tx.connection.prepare_cached(SWEEP_OLD)?.execute(params![old, batch])?;
-    gone += tx.connection.prepare_cached(SWEEP_MANY)?.execute(params![webhook::MOST_DEAD, batch])?;
-    Ok(u64::try_from(gone).unwrap_or(u64::MAX))
 }

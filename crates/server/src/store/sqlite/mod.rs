@@ -7,8 +7,10 @@ pub(in crate::store) mod connection;
 mod migrate;
 mod reader;
 mod rows;
+mod sweep;
 #[cfg(test)]
 mod tests;
+mod tx;
 mod writer;
 
 use std::path::Path;
@@ -261,10 +263,10 @@ impl Store for Sqlite {
 
     async fn sweep(&self, now: Timestamp, keep_audit: u64, batch: u32) -> Result<u64, StoreError> {
         // In several short transactions, so that other writes come between.
-        let mut gone = self.writer.write(move |tx| changes::sweep_rest(tx, now, keep_audit, batch)).await?;
+        let mut gone = self.writer.write(move |tx| sweep::sweep_rest(tx, now, keep_audit, batch)).await?;
         let mut left = batch;
         while left > 0 {
-            let swept = self.writer.write(move |tx| changes::sweep_sessions(tx, now, left)).await?;
+            let swept = self.writer.write(move |tx| sweep::sweep_sessions(tx, now, left)).await?;
             gone += u64::from(swept.gone);
             if swept.seen < left {
                 break;

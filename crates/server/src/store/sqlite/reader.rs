@@ -15,8 +15,8 @@ use jotgate_domain::StoreError;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::changes::is_corrupt_row;
 use super::connection::{is_busy, open_reader};
+use super::tx::is_corrupt_row;
 use crate::store::codec;
 
 /// Connections for reads on blocking threads.

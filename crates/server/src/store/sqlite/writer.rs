@@ -17,9 +17,9 @@ use jotgate_domain::StoreError;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{oneshot, watch};
 
-use super::changes::{Failure, Tx};
 use super::connection::{self, FileId, Owner};
 use super::migrate;
+use super::tx::{Failure, Tx};
 use crate::store::OpenError;
 
 /// Writes that may wait; past it they are refused at once, which tells the client to come back rather than to
