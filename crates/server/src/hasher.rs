@@ -269,7 +269,8 @@ impl Hasher {
         reserved
     }
 
-    fn try_reserve(&self) -> Result<Place, Busy> {
+    /// [`Self::reserve`] without the wait.
+    pub(crate) fn try_reserve(&self) -> Result<Place, Busy> {
         let shared = &self.0.shared;
         let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         shared.admit(&mut state)?;

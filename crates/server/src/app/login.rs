@@ -144,7 +144,8 @@ impl App {
             }
             let outdated = checked.as_deref().is_some_and(|phc| self.hasher.is_outdated(phc));
             if outdated && rehashed.is_none() {
-                rehashed = Some(self.hasher.hash(&password, self.edge.random()?).await?);
+                // The right password is not turned away where the queue is full: the next login replaces the hash.
+                rehashed = self.hasher.hash(&password, self.edge.random()?).await.ok();
             }
             let id = allowed.user().id;
             let entry = Entry {
@@ -267,5 +268,57 @@ impl App {
         let changed = user.password_changed_at.unwrap_or(user.created_at);
         let text = [user.id.0.as_bytes().as_slice(), &changed.0.to_be_bytes(), random].concat();
         hmac::sign(&self.device_key, &text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::app::RegisterForm;
+    use crate::config::{Config, Origin, PasswordHash};
+    use crate::server::Server;
+
+    const PASSWORD: &str = "four unrelated words";
+
+    async fn server(data_dir: &Path, memory_kib: u32, iterations: u32) -> Server {
+        let password = PasswordHash { memory_kib, iterations, parallelism: 1 };
+        let config = Config { data_dir: data_dir.to_owned(), password, ..Config::default() };
+        let here = Origin { https: false, host: "localhost".into(), port: Some(8080) };
+        Server::open(config, here).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_login_whose_hash_cannot_be_replaced_now_succeeds_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        // Slow enough for the queue to be filled while it is verified.
+        let before = server(dir.path(), 65_536, 8).await;
+        let form = RegisterForm { username: "ada", password: PASSWORD, email: None };
+        let user = before.app().register(&Visitor::default(), form).await.unwrap();
+        drop(before);
+
+        let server = server(dir.path(), 8, 1).await;
+        let login = tokio::spawn({
+            let server = server.clone();
+            async move {
+                let form = LoginForm {
+                    username: "ada",
+                    password: PASSWORD,
+                    delivery: Delivery::Body,
+                    admin: false,
+                    replaces: None,
+                    device: None,
+                };
+                server.app().login(&Visitor::default(), form).await
+            }
+        });
+        while server.app().hasher.load().running == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        let _full: Vec<_> = std::iter::from_fn(|| server.app().hasher.try_reserve().ok()).collect();
+        login.await.unwrap().unwrap();
+        let stored = server.app().user(user.id).await.unwrap().unwrap().password_hash.unwrap();
+        assert!(server.app().hasher.is_outdated(&stored), "the next login replaces it");
     }
 }
