@@ -61,6 +61,6 @@ pub use key::{SigningKey, VerifyingKey};
 pub use keyset::{KeySet, RejectedKey};
 pub use policy::{MAX_LEEWAY, Policy, PolicyError};
 pub use verify::{
-    Insecure, Verified, VerifiedSignature, insecure_decode, insecure_issuer, insecure_kid, verify, verify_in,
-    verify_signature_only,
+    Insecure, Verified, VerifiedSignature, insecure_decode, insecure_issuer, insecure_kid, verify,
+    verify_and_keep, verify_in, verify_signature_only,
 };

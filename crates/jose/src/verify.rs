@@ -25,9 +25,39 @@ const MAX_LEN: usize = 1024 * 1024;
 /// # Errors
 /// One [`Error`] for each reason; the checks run in the order of that list, signature before claims.
 pub fn verify(keys: &KeySet, policy: &Policy, token: &str, now: u64) -> Result<Verified<'static>, Error> {
+    verify_with_room(keys, policy, token, now, 0)
+}
+
+/// As [`verify`], and keeps the token's own text beside its claims, in the same memory: for a caller that keeps what
+/// it verified and finds it again by that text, [`Verified::token`].
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_and_keep(
+    keys: &KeySet,
+    policy: &Policy,
+    token: &str,
+    now: u64,
+) -> Result<Verified<'static>, Error> {
+    let mut verified = verify_with_room(keys, policy, token, now, token.len())?;
+    let text = verified.text.to_mut();
+    let start = text.len();
+    text.push_str(token);
+    verified.layout.token = Span::new(start, text.len())?;
+    Ok(verified)
+}
+
+/// `room`: bytes to spare in the buffer.
+fn verify_with_room(
+    keys: &KeySet,
+    policy: &Policy,
+    token: &str,
+    now: u64,
+    room: usize,
+) -> Result<Verified<'static>, Error> {
     let mut buffer = Vec::new();
     let mut index = ClaimsIndex::default();
-    let layout = decode(keys, policy, token, &mut buffer, &mut index)?;
+    let layout = decode(keys, policy, token, &mut buffer, room, &mut index)?;
     let text = String::from_utf8(buffer).map_err(|_| Error::Malformed)?;
     policy.check(Claims::new(&text, layout.payload_len, &index), now)?;
     Ok(Verified { text: Cow::Owned(text), index, layout })
@@ -46,7 +76,7 @@ pub fn verify_in<'b>(
     now: u64,
 ) -> Result<Verified<'b>, Error> {
     let mut index = ClaimsIndex::default();
-    let layout = decode(keys, policy, token, buffer, &mut index)?;
+    let layout = decode(keys, policy, token, buffer, 0, &mut index)?;
     let text = core::str::from_utf8(buffer).map_err(|_| Error::Malformed)?;
     policy.check(Claims::new(text, layout.payload_len, &index), now)?;
     Ok(Verified { text: Cow::Borrowed(text), index, layout })
@@ -73,7 +103,7 @@ pub fn verify_signature_only(keys: &KeySet, token: &str) -> Result<VerifiedSigna
 /// It holds the decoded claims, borrowed from the buffer given to [`verify_in`] or its own.
 #[derive(Clone)]
 pub struct Verified<'b> {
-    /// The payload, then the values of claims that had escapes, then the key's `kid`.
+    /// The payload, then the values of claims that had escapes, then the key's `kid`, then the token where it is kept.
     text: Cow<'b, str>,
     index: ClaimsIndex,
     layout: Layout,
@@ -83,6 +113,7 @@ pub struct Verified<'b> {
 struct Layout {
     payload_len: usize,
     kid: Span,
+    token: Span,
     alg: Algorithm,
 }
 
@@ -103,6 +134,12 @@ impl Verified<'_> {
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.layout.alg
+    }
+
+    /// The token's own text, a credential: there after [`verify_and_keep`] only.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        (!self.layout.token.is_none()).then(|| self.layout.token.of_str(&self.text))
     }
 
     /// Checks again, at `now` (seconds since the epoch), what time alone changes: `exp`, `nbf`, `iat` and the
@@ -236,12 +273,13 @@ fn decode(
     policy: &Policy,
     token: &str,
     buffer: &mut Vec<u8>,
+    room: usize,
     index: &mut ClaimsIndex,
 ) -> Result<Layout, Error> {
     buffer.clear();
     let parts = Parts::cut(token, policy.max_len())?;
     let key = find_key(keys, policy, &parts)?;
-    buffer.reserve(parts.payload.len() + key.kid().len());
+    buffer.reserve(parts.payload.len() + key.kid().len() + room);
     base64url::decode_into(parts.payload.as_bytes(), buffer)?;
     let mut side = String::new();
     index.parse(buffer, &mut side)?;
@@ -250,7 +288,7 @@ fn decode(
     let kid_start = buffer.len();
     buffer.extend_from_slice(key.kid().as_bytes());
     let kid = Span::new(kid_start, buffer.len())?;
-    Ok(Layout { payload_len, kid, alg: key.algorithm() })
+    Ok(Layout { payload_len, kid, token: Span::default(), alg: key.algorithm() })
 }
 
 /// The key that signed the token, if the policy allows its algorithm and the token's type.

@@ -3,7 +3,7 @@
 
 use jotgate_jose::{
     Algorithm, Error, KeyError, KeySet, OwnedClaims, OwnedStatus, Policy, SigningKey, VerifyingKey,
-    insecure_decode, verify, verify_in, verify_signature_only,
+    insecure_decode, verify, verify_and_keep, verify_in, verify_signature_only,
 };
 
 const NOW: u64 = 1_790_000_000;
@@ -56,6 +56,12 @@ fn every_algorithm_signs_and_verifies() {
         assert!(borrowed.claims().roles().contains("with \"quotes\""));
         assert!(borrowed.claims().has_scope("openid") && !borrowed.claims().has_scope("open"));
 
+        let kept = verify_and_keep(&keys, &policy, &token, NOW).unwrap();
+        assert_eq!((kept.token(), verified.token(), borrowed.token()), (Some(token.as_str()), None, None));
+        assert_eq!(kept.claims().to_owned(), claims());
+        assert_eq!((kept.claims().json(), kept.kid()), (verified.claims().json(), key.kid()));
+        assert!(!format!("{kept:?}").contains(&token[..20]), "a credential");
+
         let signature = verify_signature_only(&keys, &token).unwrap();
         assert_eq!(signature.payload(), payload());
         assert_eq!(insecure_decode(&token).unwrap().payload, payload());
@@ -63,6 +69,7 @@ fn every_algorithm_signs_and_verifies() {
         // One key's token is not another's.
         let other = KeySet::from(SigningKey::generate(alg).unwrap().verifying_key());
         assert_eq!(verify(&other, &policy, &token, NOW).unwrap_err(), Error::UnknownKey);
+        assert_eq!(verify_and_keep(&other, &policy, &token, NOW).unwrap_err(), Error::UnknownKey);
         let renamed = SigningKey::generate(alg).unwrap().with_kid(key.kid()).verifying_key();
         assert_eq!(verify(&renamed.into(), &policy, &token, NOW).unwrap_err(), Error::InvalidSignature);
     }

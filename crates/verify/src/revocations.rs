@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
+use foldhash::fast::RandomState;
 
 /// The largest index that is believed: a list of 2^24 bits takes 2 MiB.
 pub const MAX_INDEX: u64 = (1 << 24) - 1;
@@ -16,16 +17,22 @@ pub const MAX_INDEX: u64 = (1 << 24) - 1;
 /// The set of revoked status entries and keys. Cheap to share; reading never waits for writing.
 #[derive(Debug, Default)]
 pub struct Revocations {
-    lists: ArcSwap<HashMap<Box<str>, Arc<List>>>,
-    kids: ArcSwap<HashMap<Box<str>, i64>>,
-    /// Held while `lists` or `kids` is replaced, never while reading.
+    sets: ArcSwap<Sets>,
+    /// Held while `sets` is replaced, never while reading.
     replacing: Mutex<()>,
+}
+
+/// One state of it, in which bits may still be set.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Sets {
+    lists: HashMap<Box<str>, Arc<List>, RandomState>,
+    kids: HashMap<Box<str>, i64, RandomState>,
 }
 
 /// The bits of one list, in blocks that exist once a bit in them is set.
 #[derive(Debug)]
 struct List {
-    blocks: ArcSwap<Vec<Option<Arc<Block>>>>,
+    blocks: [OnceLock<Box<Block>>; BLOCKS],
     /// Past this (seconds since the epoch) no token under the list is unexpired.
     until: AtomicI64,
 }
@@ -33,6 +40,7 @@ struct List {
 /// 2^16 bits: 8 KiB.
 type Block = [AtomicU64; BLOCK_BITS / 64];
 const BLOCK_BITS: usize = 1 << 16;
+const BLOCKS: usize = (MAX_INDEX as usize + 1) / BLOCK_BITS;
 
 impl Revocations {
     #[must_use]
@@ -43,32 +51,24 @@ impl Revocations {
     /// Whether entry `idx` of the list at `uri` is revoked.
     #[must_use]
     pub fn contains(&self, uri: &str, idx: u64) -> bool {
-        let lists = self.lists.load();
-        let Some(list) = lists.get(uri) else { return false };
-        let (block, word, bit) = place(idx);
-        let blocks = list.blocks.load();
-        blocks
-            .get(block)
-            .and_then(Option::as_ref)
-            .and_then(|words| words.get(word))
-            .is_some_and(|word| word.load(Ordering::Acquire) & bit != 0)
+        self.sets().contains(uri, idx)
     }
 
     /// Whether every token of this key is revoked.
     #[must_use]
     pub fn contains_key(&self, kid: &str) -> bool {
-        self.kids.load().contains_key(kid)
+        self.sets().contains_key(kid)
     }
 
-    /// Whether any key is revoked.
-    pub(crate) fn has_keys(&self) -> bool {
-        !self.kids.load().is_empty()
+    /// The state of now, to be asked more than one thing.
+    pub(crate) fn sets(&self) -> Guard<Arc<Sets>> {
+        self.sets.load()
     }
 
     /// How many lists there is anything of.
     #[cfg(feature = "follow")]
     pub(crate) fn lists(&self) -> usize {
-        self.lists.load().len()
+        self.sets().lists.len()
     }
 
     /// The list at `uri` as a status list of `entries` one-bit entries has it, revoked ones as 1: entry 0 is the
@@ -76,10 +76,10 @@ impl Revocations {
     #[must_use]
     pub fn bits(&self, uri: &str, entries: usize) -> Vec<u8> {
         let mut bytes = vec![0; entries.div_ceil(8)];
-        let lists = self.lists.load();
-        let Some(list) = lists.get(uri) else { return bytes };
-        for (block, part) in list.blocks.load().iter().zip(bytes.chunks_mut(BLOCK_BITS / 8)) {
-            let Some(block) = block else { continue };
+        let sets = self.sets();
+        let Some(list) = sets.lists.get(uri) else { return bytes };
+        for (block, part) in list.blocks.iter().zip(bytes.chunks_mut(BLOCK_BITS / 8)) {
+            let Some(block) = block.get() else { continue };
             for (word, eight) in block.iter().zip(part.chunks_mut(8)) {
                 let word = word.load(Ordering::Acquire).to_le_bytes();
                 eight.iter_mut().zip(word).for_each(|(byte, value)| *byte = value);
@@ -94,20 +94,12 @@ impl Revocations {
         if idx > MAX_INDEX {
             return;
         }
-        let (block, word, bit) = place(idx);
         loop {
             let list = self.list(uri);
             list.until.fetch_max(until, Ordering::AcqRel);
-            let blocks = list.blocks.load();
-            match blocks.get(block).and_then(Option::as_ref).and_then(|words| words.get(word)) {
-                Some(word) => word.fetch_or(bit, Ordering::AcqRel),
-                None => {
-                    self.grow(&list, block);
-                    continue;
-                }
-            };
+            list.set(idx);
             // Between the two looks the list may have been forgotten: then the bit is set where nobody looks.
-            if self.lists.load().get(uri).is_some_and(|current| Arc::ptr_eq(current, &list)) {
+            if self.sets().lists.get(uri).is_some_and(|current| Arc::ptr_eq(current, &list)) {
                 return;
             }
         }
@@ -115,18 +107,16 @@ impl Revocations {
 
     /// Revokes every token of a key, until `until`.
     pub fn insert_key(&self, kid: &str, until: i64) {
-        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut kids = HashMap::clone(&self.kids.load());
-        let known = kids.entry(kid.into()).or_insert(until);
-        *known = until.max(*known);
-        self.kids.store(Arc::new(kids));
+        self.replace(|sets| {
+            let known = sets.kids.entry(kid.into()).or_insert(until);
+            *known = until.max(*known);
+        });
     }
 
     /// Becomes what `other` is: each check sees either all of the old set or all of the new one.
     pub fn replace_with(&self, other: Self) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.lists.store(other.lists.into_inner());
-        self.kids.store(other.kids.into_inner());
+        self.sets.store(other.sets.into_inner());
     }
 
     /// Forgets the lists and keys of which no token is left at `now` (seconds since the epoch).
@@ -136,47 +126,71 @@ impl Revocations {
 
     /// The same, but no key that `keep` names.
     pub(crate) fn forget_expired_but(&self, now: i64, keep: impl Fn(&str) -> bool) {
-        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let lists = self.lists.load();
-        if lists.values().any(|list| list.until.load(Ordering::Acquire) < now) {
-            let mut lists = HashMap::clone(&lists);
-            lists.retain(|_, list| list.until.load(Ordering::Acquire) >= now);
-            self.lists.store(Arc::new(lists));
+        let stays = |list: &List| list.until.load(Ordering::Acquire) >= now;
+        let key_stays = |kid: &str, until: i64| until >= now || keep(kid);
+        let sets = self.sets();
+        if sets.lists.values().all(|list| stays(list))
+            && sets.kids.iter().all(|(kid, until)| key_stays(kid, *until))
+        {
+            return;
         }
-        let kids = self.kids.load();
-        let goes = |kid: &str, until: i64| until < now && !keep(kid);
-        if kids.iter().any(|(kid, until)| goes(kid, *until)) {
-            let mut kids = HashMap::clone(&kids);
-            kids.retain(|kid, until| !goes(kid, *until));
-            self.kids.store(Arc::new(kids));
-        }
+        self.replace(|sets| {
+            sets.lists.retain(|_, list| stays(list));
+            sets.kids.retain(|kid, until| key_stays(kid, *until));
+        });
     }
 
     fn list(&self, uri: &str) -> Arc<List> {
-        if let Some(list) = self.lists.load().get(uri) {
+        if let Some(list) = self.sets().lists.get(uri) {
             return Arc::clone(list);
         }
-        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lists = HashMap::clone(&self.lists.load());
-        let list = Arc::clone(lists.entry(uri.into()).or_insert_with(|| {
-            Arc::new(List { blocks: ArcSwap::default(), until: AtomicI64::new(i64::MIN) })
-        }));
-        self.lists.store(Arc::new(lists));
-        list
+        self.replace(|sets| Arc::clone(sets.lists.entry(uri.into()).or_default()))
     }
 
-    fn grow(&self, list: &List, block: usize) {
+    fn replace<T>(&self, change: impl FnOnce(&mut Sets) -> T) -> T {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut blocks = Vec::clone(&list.blocks.load());
-        if blocks.len() <= block {
-            blocks.resize(block + 1, None);
+        let mut sets = Sets::clone(&self.sets());
+        let changed = change(&mut sets);
+        self.sets.store(Arc::new(sets));
+        changed
+    }
+}
+
+impl Sets {
+    pub(crate) fn contains(&self, uri: &str, idx: u64) -> bool {
+        self.lists.get(uri).is_some_and(|list| list.has(idx))
+    }
+
+    pub(crate) fn contains_key(&self, kid: &str) -> bool {
+        !self.kids.is_empty() && self.kids.contains_key(kid)
+    }
+
+    /// Whether any key is revoked.
+    pub(crate) fn has_keys(&self) -> bool {
+        !self.kids.is_empty()
+    }
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self { blocks: [const { OnceLock::new() }; BLOCKS], until: AtomicI64::new(i64::MIN) }
+    }
+}
+
+impl List {
+    fn has(&self, idx: u64) -> bool {
+        let (block, word, bit) = place(idx);
+        let word = self.blocks.get(block).and_then(OnceLock::get).and_then(|words| words.get(word));
+        word.is_some_and(|word| word.load(Ordering::Acquire) & bit != 0)
+    }
+
+    fn set(&self, idx: u64) {
+        let (block, word, bit) = place(idx);
+        let Some(block) = self.blocks.get(block) else { return };
+        let words = block.get_or_init(|| Box::new([const { AtomicU64::new(0) }; BLOCK_BITS / 64]));
+        if let Some(word) = words.get(word) {
+            word.fetch_or(bit, Ordering::AcqRel);
         }
-        if let Some(place) = blocks.get_mut(block)
-            && place.is_none()
-        {
-            *place = Some(Arc::new([const { AtomicU64::new(0) }; BLOCK_BITS / 64]));
-        }
-        list.blocks.store(Arc::new(blocks));
     }
 }
 

@@ -1,6 +1,6 @@
 //! An issuer for the tests of this crate.
 
-use jotgate_jose::{Algorithm, KeySet, Policy, SigningKey};
+use jotgate_jose::{Algorithm, KeySet, Policy, SigningKey, Verified, verify_and_keep};
 
 use crate::Verifier;
 
@@ -38,6 +38,11 @@ impl Sample {
     /// A token of ten minutes, whose status entry is `n`.
     pub(crate) fn token(&self, n: u64) -> String {
         self.key.sign("at+jwt", self.payload(n).as_bytes()).unwrap()
+    }
+
+    /// What comes of a token, as the cache keeps it.
+    pub(crate) fn kept(&self, token: &str) -> Verified<'static> {
+        verify_and_keep(&self.keys(), &self.policy(), token, START).unwrap()
     }
 
     pub(crate) fn payload(&self, n: u64) -> String {

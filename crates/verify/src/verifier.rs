@@ -1,5 +1,6 @@
 //! The verifier of one issuer: policy, keys, revocations, and the cache of verified tokens.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use jotgate_jose::{Error, KeySet, Policy, Verified, insecure_kid};
 use crate::cache::{Cache, Token};
 use crate::freshness::{Freshness, Heard, Staleness, Standing};
 use crate::metrics::{Counters, Metrics};
+use crate::revocations::Sets;
 use crate::{Refusal, Revocations};
 
 /// Verifies access tokens of one issuer in memory. Sharing it is cheap; nothing on the way of a token waits for
@@ -124,8 +126,12 @@ impl Verifier {
     /// # Errors
     /// [`Error`], whose code is the contract's.
     pub fn verify(&self, token: &str, now: u64) -> Result<Verified<'static>, Error> {
-        match jotgate_jose::verify(&self.keys.load(), &self.policy, token, now) {
-            Ok(verified) if self.is_revoked(&verified) => Err(Error::Revoked),
+        self.verify_by(jotgate_jose::verify, token, now)
+    }
+
+    fn verify_by(&self, verify: Verify, token: &str, now: u64) -> Result<Verified<'static>, Error> {
+        match verify(&self.keys.load(), &self.policy, token, now) {
+            Ok(verified) if names_revoked(&self.revocations.sets(), &verified) => Err(Error::Revoked),
             // The same answer before and after the key leaves the set; and nobody asks for keys on account of one that
             // is known to be bad.
             Err(Error::UnknownKey) if self.names_revoked_key(token) => Err(Error::Revoked),
@@ -145,16 +151,9 @@ impl Verifier {
     pub(crate) fn check_uncounted(&self, token: &str, now: u64) -> Result<Token, Refusal> {
         // Before the keys: what is verified with newer keys than that may go unused, never the other way.
         let generation = self.generation.load(Ordering::Acquire);
-        let cached = self.cache.as_ref().and_then(|cache| Some((cache, cache.find(token, generation)?)));
-        let token = if let Some((cache, token)) = cached {
-            token.verified().recheck(&self.policy, now)?;
-            if self.is_revoked(token.verified()) {
-                return Err(Error::Revoked.into());
-            }
-            cache.hit(&token);
-            token
-        } else {
-            self.check_anew(token, generation, now)?
+        let token = match self.find(token, generation, now)? {
+            Some(token) => token,
+            None => self.check_anew(token, generation, now)?,
         };
         match self.heard.standing(self.staleness, self.keep_keys, now) {
             Standing::Fresh => {}
@@ -164,27 +163,39 @@ impl Verifier {
         Ok(token)
     }
 
-    fn check_anew(&self, text: &str, generation: u64, now: u64) -> Result<Token, Refusal> {
-        let verified = self.verify(text, now).map_err(|error| match error {
-            Error::UnknownKey if self.keys.load().is_empty() => Refusal::NotReady,
-            error => Refusal::Token(error),
+    /// The token out of the cache, checked again.
+    fn find(&self, token: &str, generation: u64, now: u64) -> Result<Option<Token>, Error> {
+        let Some(cache) = &self.cache else { return Ok(None) };
+        // Loaded first: what is read after such a load waits for it, so everything of the token would.
+        let revoked = self.revocations.sets();
+        let found = cache.find(token, generation, |verified| {
+            verified.recheck(&self.policy, now)?;
+            if names_revoked(&revoked, verified) { Err(Error::Revoked) } else { Ok(()) }
         })?;
+        if let Some(token) = &found {
+            cache.hit(token);
+        }
+        Ok(found)
+    }
+
+    fn check_anew(&self, text: &str, generation: u64, now: u64) -> Result<Token, Refusal> {
+        let verified =
+            self.verify_by(jotgate_jose::verify_and_keep, text, now).map_err(|error| match error {
+                Error::UnknownKey if self.keys.load().is_empty() => Refusal::NotReady,
+                error => Refusal::Token(error),
+            })?;
         self.counters.verified.add();
-        let token = Token::new(text, verified, generation);
+        let token = Token::new(verified, generation);
         if let Some(cache) = &self.cache {
             cache.insert(token.clone());
         }
         Ok(token)
     }
 
-    fn is_revoked(&self, verified: &Verified<'_>) -> bool {
-        (self.revocations.has_keys() && self.revocations.contains_key(verified.kid()))
-            || verified.claims().status().is_some_and(|entry| self.revocations.contains(entry.uri, entry.idx))
-    }
-
     fn names_revoked_key(&self, token: &str) -> bool {
-        self.revocations.has_keys()
-            && insecure_kid(token).is_ok_and(|kid| kid.is_some_and(|kid| self.revocations.contains_key(&kid)))
+        let revoked = self.revocations.sets();
+        revoked.has_keys()
+            && insecure_kid(token).is_ok_and(|kid| kid.is_some_and(|kid| revoked.contains_key(&kid)))
     }
 
     /// Forgets the revocations of which no token is left at `now`, but no key that would be trusted again.
@@ -208,8 +219,17 @@ impl Verifier {
 
     pub(crate) fn has_cached(&self, token: &str) -> bool {
         let generation = self.generation.load(Ordering::Acquire);
-        self.cache.as_ref().is_some_and(|cache| cache.find(token, generation).is_some())
+        let accept = |_: &Verified<'_>| Ok::<_, Infallible>(());
+        self.cache.as_ref().is_some_and(|cache| matches!(cache.find(token, generation, accept), Ok(Some(_))))
     }
+}
+
+/// [`jotgate_jose::verify`] or its like.
+type Verify = fn(&KeySet, &Policy, &str, u64) -> Result<Verified<'static>, Error>;
+
+fn names_revoked(revoked: &Sets, verified: &Verified<'_>) -> bool {
+    revoked.contains_key(verified.kid())
+        || verified.claims().status().is_some_and(|entry| revoked.contains(entry.uri, entry.idx))
 }
 
 #[cfg(test)]
@@ -294,7 +314,7 @@ mod tests {
         assert!(!verifier.revocations().contains_key("other"));
         verifier.set_keys(Sample::new().keys());
         verifier.forget_expired(START);
-        assert!(!verifier.revocations().has_keys());
+        assert!(!verifier.revocations().sets().has_keys());
     }
 
     #[test]
