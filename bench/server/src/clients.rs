@@ -267,6 +267,15 @@ impl Logout {
     pub(crate) fn of(clients: &[Refresh]) -> Vec<Self> {
         clients.iter().map(|client| Self { tokens: client.access_tokens().cloned().collect() }).collect()
     }
+
+    /// Those of these tokens, over so many clients.
+    #[must_use]
+    pub(crate) fn shared(tokens: &[String], clients: usize) -> Vec<Self> {
+        tokens
+            .chunks(tokens.len().div_ceil(clients).max(1))
+            .map(|some| Self { tokens: some.to_vec() })
+            .collect()
+    }
 }
 
 impl Client for Logout {
@@ -304,6 +313,8 @@ mod tests {
         assert_eq!(client.collected.as_deref(), Some(&["x.y.z".to_owned()][..]));
         let mut logout = Logout::of(&[client]).remove(0);
         assert!(logout.ask(&mut Vec::new()) && !logout.ask(&mut Vec::new()));
+        let shares = Logout::shared(&["a", "b", "c"].map(str::to_owned), 2);
+        assert_eq!(shares.iter().map(|share| share.tokens.len()).collect::<Vec<_>>(), [2, 1]);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::report::{Bar, Figures, Part, Row, shown};
 const SESSIONS_A_ROUND: u32 = 20_000;
 /// Tokens that a node verifies over and over.
 const TOKENS: usize = 1000;
-/// Tokens whose users are read, at the most: no more than the small one refreshes in a round, so as many on both sides,
-/// and fewer than a node keeps verified.
+/// Tokens whose users are read and whose sessions end, at the most: no more than the small one refreshes in a round,
+/// so as many on both sides, and fewer than a node keeps verified.
 const KNOWN: usize = 2000;
 
 /// What is done, whether it is a read, and so how much slower it may be.
@@ -173,8 +173,8 @@ async fn round(subjects: &mut [Subject], settings: &Settings) -> Outcome<()> {
         let [_, _, login, ..] = &mut subject.figures;
         login.add(answered("login", &tally, 200)?);
     }
-    for (subject, clients) in subjects.iter_mut().zip(&refreshed) {
-        let (tally, _) = closed(subject.program.address, Logout::of(clients), time).await?;
+    for (subject, tokens) in subjects.iter_mut().zip(&known) {
+        let (tally, _) = closed(subject.program.address, Logout::shared(tokens, CLIENTS), time).await?;
         let [.., logout, _] = &mut subject.figures;
         logout.add(answered("logout", &tally, 204)?);
     }
