@@ -28,7 +28,8 @@ pub(crate) trait Client: Send + 'static {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) elapsed: Duration,
-    /// How many answers of each status; 0 where the connection ended instead.
+    /// How many answers of each status; 0 where the connection ended instead, or a refusal with 503 did not say when
+    /// to come back.
     pub(crate) statuses: BTreeMap<u16, u64>,
     /// Of each answer, in microseconds; sorted.
     pub(crate) micros: Vec<u32>,
@@ -227,6 +228,9 @@ impl Wire {
         let head = Head::parse(self.read.get(..head_ends).unwrap_or_default());
         let head = head.ok_or(io::ErrorKind::InvalidData)?;
         self.is_over = head.closes;
+        if head.status == 503 && !head.says_when {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let body = match head.length {
             Some(length) => {
                 while self.read.len() < head_ends + length {
@@ -278,6 +282,8 @@ struct Head {
     /// None: in chunks.
     length: Option<usize>,
     closes: bool,
+    /// `Retry-After`.
+    says_when: bool,
 }
 
 impl Head {
@@ -285,7 +291,7 @@ impl Head {
         let text = std::str::from_utf8(head).ok()?;
         let mut lines = text.split("\r\n");
         let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-        let (mut length, mut chunked, mut closes) = (Some(0), false, false);
+        let (mut length, mut chunked, mut closes, mut says_when) = (Some(0), false, false, false);
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             let value = value.trim();
             if name.eq_ignore_ascii_case("content-length") {
@@ -294,9 +300,11 @@ impl Head {
                 chunked = value.eq_ignore_ascii_case("chunked");
             } else if name.eq_ignore_ascii_case("connection") {
                 closes = value.eq_ignore_ascii_case("close");
+            } else if name.eq_ignore_ascii_case("retry-after") {
+                says_when = value.parse::<u32>().is_ok();
             }
         }
-        Some(Self { status, length: if chunked { None } else { length }, closes })
+        Some(Self { status, length: if chunked { None } else { length }, closes, says_when })
     }
 }
 
@@ -353,6 +361,15 @@ mod tests {
             assert_eq!(tally.count(200), f64::from(clients.iter().map(|client| client.0).sum::<u32>()));
             assert!(tally.percentile(0.99) >= tally.percentile(0.5));
         }
+    }
+
+    #[tokio::test]
+    async fn a_503_counts_where_it_says_when_to_come_back() {
+        let ask = b"GET / HTTP/1.1\r\n\r\n";
+        let told = server("HTTP/1.1 503 Busy\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n").await;
+        assert_eq!(once(told, ask).await.unwrap().0, 503);
+        let untold = server("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").await;
+        assert_eq!(once(untold, ask).await.unwrap().0, 0);
     }
 
     #[tokio::test]

@@ -177,7 +177,7 @@ fn machine() -> Outcome<String> {
         said("go", &["version"]),
     ];
     Ok(format!(
-        "{cores} cores, {}, {gib} GiB; Linux {}. Jotgate {version}; {}.",
+        "{cores} cores, {}, {gib} GiB; Linux {}. Jotgate {version}; {}",
         model.trim_start_matches([' ', '\t', ':']),
         kernel.trim(),
         of.into_iter().flatten().collect::<Vec<_>>().join("; ")

@@ -62,8 +62,12 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Left out where the other side did nothing.
     #[must_use]
     pub(crate) fn ratio(what: &str, ours: &Figures, theirs: &Figures, bar: Option<Bar>) -> Self {
+        if theirs.median() == 0.0 {
+            return Self::left_out(what, &format!("0 {} of {}", theirs.unit, theirs.name));
+        }
         let note = format!(
             "{} {} against {} {}",
             shown(ours.median()),
@@ -246,6 +250,9 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("| x | 0.80 × | 0.70–0.90 | ≥ 0.81 |"), "{text}");
+        let nothing = Figures::one("bare", "1/s", 0.0);
+        let left_out = Row::ratio("x", &nothing, &nothing, None);
+        assert!(left_out.value.is_nan() && left_out.note == "left out: 0 1/s of bare", "{left_out:?}");
         assert_eq!(json("m", &[part])["parts"][0]["rows"][0]["at_least"], 0.81);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use e2e::Server;
+use e2e::{Client, Server};
 use serde_json::{Value, json};
 
 use super::judge::Judge;
@@ -13,6 +13,15 @@ fn add(server: &Server, id: &str, audience: &str) -> String {
     assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     let added: Value = serde_json::from_slice(&added.stdout).unwrap();
     added["client_secret"].as_str().unwrap().to_owned()
+}
+
+/// Somebody who signed in: their browser, and what they were answered.
+fn signed_in(server: &Server) -> (Client, Value) {
+    let login = json!({"username": "ada", "password": "four unrelated words"});
+    let mut client = server.client();
+    client.post("/auth/register").json(&login).send().expect(201);
+    let tokens = client.post("/auth/login").json(&login).send().is(200).json();
+    (client, tokens)
 }
 
 fn ask(client: &Judge, question: &Value) -> Value {
@@ -36,10 +45,7 @@ fn a_client_and_a_resource_server_of_pypi_introspect_and_revoke() {
     let (secret, elsewhere) =
         (add(&server, "orders", server.url()), add(&server, "elsewhere", "https://api.example.com"));
 
-    let login = json!({"username": "ada", "password": "four unrelated words"});
-    let mut client = server.client();
-    client.post("/auth/register").json(&login).send().expect(201);
-    let tokens = client.post("/auth/login").json(&login).send().is(200).json();
+    let (mut client, tokens) = signed_in(&server);
     let access = tokens["access_token"].as_str().unwrap();
 
     for post in [false, true] {
@@ -98,10 +104,7 @@ fn a_strict_client_of_npm_introspects_and_revokes() {
     let (secret, elsewhere) =
         (add(&server, id, server.url()), add(&server, "elsewhere", "https://api.example.com"));
 
-    let login = json!({"username": "ada", "password": "four unrelated words"});
-    let mut client = server.client();
-    client.post("/auth/register").json(&login).send().expect(201);
-    let tokens = client.post("/auth/login").json(&login).send().is(200).json();
+    let (mut client, tokens) = signed_in(&server);
     let access = tokens["access_token"].as_str().unwrap();
 
     for post in [false, true] {

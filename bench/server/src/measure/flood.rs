@@ -103,7 +103,7 @@ async fn run(settings: &Settings) -> Outcome<Part> {
             others,
             "",
             Some(Bar::AtMost(0.0)),
-            "time-outs and cut connections included",
+            "time-outs, cut connections, and a 503 without `Retry-After` included",
         ),
     ];
     let about = format!(
