@@ -5,10 +5,9 @@ mod claim;
 mod delete;
 mod disable;
 mod enable;
-mod grant;
 mod import;
 mod list;
-mod revoke;
+mod roles;
 mod set_password;
 mod show;
 
@@ -34,8 +33,8 @@ pub(super) enum User {
     Disable(disable::Disable),
     Enable(enable::Enable),
     Delete(delete::Delete),
-    Grant(grant::Grant),
-    Revoke(revoke::Revoke),
+    Grant(roles::Grant),
+    Revoke(roles::Revoke),
     Import(import::Import),
 }
 

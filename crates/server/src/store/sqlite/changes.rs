@@ -229,54 +229,44 @@ fn holds(tx: &Tx<'_>, expected: &Expect) -> Result<bool, Failure> {
 }
 
 fn create_user(tx: &Tx<'_>, user: &User) -> Result<(), Failure> {
-    tx.connection
-        .prepare_cached(
-            "INSERT INTO users (id, username, username_canonical, email, email_canonical, email_verified_at, \
-             password_hash, password_changed_at, roles, claims, created_at, disabled_at, version) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        )?
-        .execute(params![
-            Id(user.id.0),
-            user.username.as_str(),
-            user.username.canonical().as_str(),
-            user.email.as_ref().map(|email| email.as_str()),
-            user.email.as_ref().map(|email| email.canonical().as_str().to_owned()),
-            user.email_verified_at.map(|at| at.0),
-            user.password_hash,
-            user.password_changed_at.map(|at| at.0),
-            codec::roles_to_json(&user.roles),
-            codec::claims_to_json(&user.claims),
-            user.created_at.0,
-            user.disabled_at.map(|at| at.0),
-            user.version,
-        ])?;
+    write_user(
+        tx,
+        "INSERT INTO users (id, username, username_canonical, email, email_canonical, email_verified_at, \
+         password_hash, password_changed_at, roles, claims, created_at, disabled_at, version) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        user,
+    )?;
     Ok(())
 }
 
 fn update_user(tx: &Tx<'_>, user: &User) -> Result<(), Failure> {
-    let changed = tx
-        .connection
-        .prepare_cached(
-            "UPDATE users SET username = ?2, username_canonical = ?3, email = ?4, email_canonical = ?5, \
-             email_verified_at = ?6, password_hash = ?7, password_changed_at = ?8, roles = ?9, claims = ?10, \
-             created_at = ?11, disabled_at = ?12, version = ?13 WHERE id = ?1 AND version = ?13 - 1",
-        )?
-        .execute(params![
-            Id(user.id.0),
-            user.username.as_str(),
-            user.username.canonical().as_str(),
-            user.email.as_ref().map(|email| email.as_str()),
-            user.email.as_ref().map(|email| email.canonical().as_str().to_owned()),
-            user.email_verified_at.map(|at| at.0),
-            user.password_hash,
-            user.password_changed_at.map(|at| at.0),
-            codec::roles_to_json(&user.roles),
-            codec::claims_to_json(&user.claims),
-            user.created_at.0,
-            user.disabled_at.map(|at| at.0),
-            user.version,
-        ])?;
+    let changed = write_user(
+        tx,
+        "UPDATE users SET username = ?2, username_canonical = ?3, email = ?4, email_canonical = ?5, \
+         email_verified_at = ?6, password_hash = ?7, password_changed_at = ?8, roles = ?9, claims = ?10, \
+         created_at = ?11, disabled_at = ?12, version = ?13 WHERE id = ?1 AND version = ?13 - 1",
+        user,
+    )?;
     if changed == 1 { Ok(()) } else { Err(Failure::Refused(StoreError::Conflict)) }
+}
+
+/// How many rows it changed.
+fn write_user(tx: &Tx<'_>, statement: &str, user: &User) -> Result<usize, Failure> {
+    Ok(tx.connection.prepare_cached(statement)?.execute(params![
+        Id(user.id.0),
+        user.username.as_str(),
+        user.username.canonical().as_str(),
+        user.email.as_ref().map(|email| email.as_str()),
+        user.email.as_ref().map(|email| email.canonical().as_str().to_owned()),
+        user.email_verified_at.map(|at| at.0),
+        user.password_hash,
+        user.password_changed_at.map(|at| at.0),
+        codec::roles_to_json(&user.roles),
+        codec::claims_to_json(&user.claims),
+        user.created_at.0,
+        user.disabled_at.map(|at| at.0),
+        user.version,
+    ])?)
 }
 
 fn link_identity(tx: &Tx<'_>, identity: &Identity) -> Result<(), Failure> {
