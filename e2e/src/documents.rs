@@ -353,10 +353,10 @@ fn masked(text: &str) -> String {
             (r"jgr_[A-Za-z0-9_-]*", "<refresh token>"),
             (r"jg[cs]_[A-Za-z0-9_-]*", "<secret>"),
             (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<uuid>"),
+            (r"[A-Za-z0-9_-]{22,}", "<id>"),
             (r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})?", "<time>"),
             (r"\b\d{10}\b", "<seconds>"),
             (r"\b\d+(\.\d+)? ?(µs|ms|s)\b", "<duration>"),
-            (r"\b[A-Za-z0-9_-]{22,}\b", "<id>"),
         ];
         masks.map(|(pattern, name)| (Regex::new(pattern).unwrap(), name)).into()
     });
@@ -424,6 +424,9 @@ mod tests {
             ("{\"access_token\":\"eyJhbGciOi…\"}", "{\"access_token\":\"eyJ0.eyJ1.c2ln\"}"),
             ("sub 0198e2a4-0000-7000-8000-000000000001", "sub 11111111-2222-7333-8444-555555555555"),
             ("exp 1763800000, 3 ms", "exp 1763812345, 12 ms"),
+            // Base64url has hyphens at either end, and around what looks like a duration.
+            ("kid n8f9CPfSTKbIskcDVTETJk", "kid -n8f9CPfSTKbIskcDVTETJ-"),
+            ("kid n8f9CPfSTKbIskcDVTETJk", "kid n8f9CPfSTKb-5s-cDVTETJ"),
             ("a\n…\nz", "a\nb\nc\nz"),
             ("a\n…\nz", "a\nz"),
             ("x … y … z", "x 1 y 2 y 3 z"),
