@@ -353,7 +353,8 @@ fn masked(text: &str) -> String {
             (r"jgr_[A-Za-z0-9_-]*", "<refresh token>"),
             (r"jg[cs]_[A-Za-z0-9_-]*", "<secret>"),
             (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<uuid>"),
-            (r"[A-Za-z0-9_-]{22,}", "<id>"),
+            // Hyphens at the beginning, but no rule of hyphens alone.
+            (r"\w[\w-]{21,}|-\w[\w-]{20,}|--\w[\w-]{19,}", "<id>"),
             (r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})?", "<time>"),
             (r"\b\d{10}\b", "<seconds>"),
             (r"\b\d+(\.\d+)? ?(µs|ms|s)\b", "<duration>"),
@@ -441,6 +442,7 @@ mod tests {
             ("x … z", "x y"),
             ("abc…bcd", "abcd"),
             ("\"alg\":\"ES256\"", "\"alg\":\"none\""),
+            ("-----------------------", "------------------------"),
         ] {
             assert!(compare(shown, printed).is_err(), "{shown}");
         }

@@ -59,7 +59,7 @@ impl Token {
         self.0.verified.token().unwrap_or_default()
     }
 
-    /// What it takes in memory, at most: room for the claims is made by the length of their encoded form.
+    /// What it takes in memory, about: room for the claims is made by the length of their encoded form.
     fn size(&self) -> usize {
         size_of::<Entry>() + self.text().len() * 2 + self.kid().len() + OVERHEAD
     }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::RandomState;
@@ -18,8 +18,8 @@ pub const MAX_INDEX: u64 = (1 << 24) - 1;
 #[derive(Debug, Default)]
 pub struct Revocations {
     sets: ArcSwap<Sets>,
-    /// Held while `sets` is replaced, never while reading.
-    replacing: Mutex<()>,
+    /// Held while anything is written, never while reading: what comes while its list is forgotten would be lost.
+    writing: Mutex<()>,
 }
 
 /// One state of it, in which bits may still be set.
@@ -94,20 +94,18 @@ impl Revocations {
         if idx > MAX_INDEX {
             return;
         }
-        loop {
-            let list = self.list(uri);
-            list.until.fetch_max(until, Ordering::AcqRel);
-            list.set(idx);
-            // Between the two looks the list may have been forgotten: then the bit is set where nobody looks.
-            if self.sets().lists.get(uri).is_some_and(|current| Arc::ptr_eq(current, &list)) {
-                return;
-            }
-        }
+        let writing = self.write();
+        let known = self.sets().lists.get(uri).map(Arc::clone);
+        let list = known.unwrap_or_else(|| {
+            self.replace(&writing, |sets| Arc::clone(sets.lists.entry(uri.into()).or_default()))
+        });
+        list.until.fetch_max(until, Ordering::AcqRel);
+        list.set(idx);
     }
 
     /// Revokes every token of a key, until `until`.
     pub fn insert_key(&self, kid: &str, until: i64) {
-        self.replace(|sets| {
+        self.replace(&self.write(), |sets| {
             let known = sets.kids.entry(kid.into()).or_insert(until);
             *known = until.max(*known);
         });
@@ -115,7 +113,7 @@ impl Revocations {
 
     /// Becomes what `other` is: each check sees either all of the old set or all of the new one.
     pub fn replace_with(&self, other: Self) {
-        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = self.write();
         self.sets.store(other.sets.into_inner());
     }
 
@@ -126,6 +124,7 @@ impl Revocations {
 
     /// The same, but no key that `keep` names.
     pub(crate) fn forget_expired_but(&self, now: i64, keep: impl Fn(&str) -> bool) {
+        let writing = self.write();
         let stays = |list: &List| list.until.load(Ordering::Acquire) >= now;
         let key_stays = |kid: &str, until: i64| until >= now || keep(kid);
         let sets = self.sets();
@@ -134,21 +133,17 @@ impl Revocations {
         {
             return;
         }
-        self.replace(|sets| {
+        self.replace(&writing, |sets| {
             sets.lists.retain(|_, list| stays(list));
             sets.kids.retain(|kid, until| key_stays(kid, *until));
         });
     }
 
-    fn list(&self, uri: &str) -> Arc<List> {
-        if let Some(list) = self.sets().lists.get(uri) {
-            return Arc::clone(list);
-        }
-        self.replace(|sets| Arc::clone(sets.lists.entry(uri.into()).or_default()))
+    fn write(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn replace<T>(&self, change: impl FnOnce(&mut Sets) -> T) -> T {
-        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+    fn replace<T>(&self, _: &MutexGuard<'_, ()>, change: impl FnOnce(&mut Sets) -> T) -> T {
         let mut sets = Sets::clone(&self.sets());
         let changed = change(&mut sets);
         self.sets.store(Arc::new(sets));
@@ -263,6 +258,48 @@ mod tests {
         assert!(!set.contains_key("old") && set.contains_key("new"));
         set.insert(A, 3, 100);
         assert!(set.contains(A, 2) && set.contains(A, 3));
+    }
+
+    #[test]
+    fn what_comes_while_its_list_is_forgotten_is_kept() {
+        const ROUNDS: i64 = 3_000;
+        let set = Revocations::new();
+        // That many, so that forgetting takes a while.
+        for n in 0..1_000 {
+            set.insert(&format!("https://{n}.example"), 0, i64::MAX);
+        }
+        let (turn, mut lost) = (AtomicI64::new(0), Vec::new());
+        let wait_for = |at: i64| {
+            while turn.load(Ordering::Acquire) < at {
+                std::thread::yield_now();
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 1..=ROUNDS {
+                    wait_for(round * 3 - 2);
+                    turn.fetch_add(1, Ordering::AcqRel);
+                    set.forget_expired(round * 10);
+                    turn.fetch_add(1, Ordering::AcqRel);
+                }
+            });
+            for round in 1..=ROUNDS {
+                let idx = u64::try_from(round).unwrap();
+                // All of the list has expired by the time that the other thread forgets by.
+                set.insert(A, 0, round * 10 - 1);
+                turn.fetch_add(1, Ordering::AcqRel);
+                wait_for(round * 3 - 1);
+                for _ in 0..round % 100 * 20 {
+                    std::hint::spin_loop();
+                }
+                set.insert(A, idx, round * 10 + 5);
+                wait_for(round * 3);
+                if !set.contains(A, idx) {
+                    lost.push(round);
+                }
+            }
+        });
+        assert!(lost.is_empty(), "{} of {ROUNDS} lost: {:?} …", lost.len(), lost.first());
     }
 
     #[test]
