@@ -236,3 +236,29 @@ impl Client for Rotating {
         self.access = member(body, self.how.access).map(str::to_owned);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_peer_that_could_not_be_had_says_why() {
+        let nowhere = tempfile::tempdir().unwrap();
+        let [first, others @ ..] = PEERS;
+        let settings = Settings {
+            binary: "jotgate".into(),
+            rounds: 1,
+            round: Duration::from_millis(1),
+            quick: true,
+            peers: nowhere.path().to_owned(),
+            missing: vec![(first.name.to_owned(), "no registry".to_owned())],
+        };
+        assert_eq!(first.start(&settings).err().unwrap().to_string(), "no registry");
+        for peer in others {
+            let why = peer.start(&settings).err().unwrap().to_string();
+            assert!(why.starts_with("not installed by `cargo xtask bench`"), "{}: {why}", peer.name);
+        }
+    }
+}
