@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwapOption, Guard};
 use foldhash::fast::RandomState;
-use jotgate_jose::{Algorithm, Claims, Verified};
+use jotgate_jose::{Algorithm, Claims, Error, Verified};
 
 /// A token that was accepted: who came, and what they may do. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -120,12 +120,12 @@ impl Cache {
 
     /// The token of this text, if it is here and was verified with the keys of `generation`, and `accept` takes it;
     /// what `accept` says against it.
-    pub(crate) fn find<E>(
+    pub(crate) fn find(
         &self,
         text: &str,
         generation: u64,
-        accept: impl FnOnce(&Verified<'static>) -> Result<(), E>,
-    ) -> Result<Option<Token>, E> {
+        accept: impl FnOnce(&Verified<'static>) -> Result<(), Error>,
+    ) -> Result<Option<Token>, Error> {
         let hash = self.hash(text);
         let tagged = |way: &&Way| way.tag.load(Ordering::Acquire) == hash;
         let Some(way) = self.set(hash).and_then(|set| set.0.iter().find(tagged)) else { return Ok(None) };
@@ -225,8 +225,6 @@ impl Way {
 
 #[cfg(test)]
 mod tests {
-    use jotgate_jose::Error;
-
     use super::*;
     use crate::sample::Sample;
 
@@ -235,7 +233,7 @@ mod tests {
         let sample = Sample::new();
         let cache = Cache::new(1 << 20);
         let token = sample.token(1);
-        let find = |text: &str, generation| cache.find(text, generation, |_| Ok::<_, Error>(())).unwrap();
+        let find = |text: &str, generation| cache.find(text, generation, |_| Ok(())).unwrap();
         assert!(find(&token, 0).is_none());
         cache.insert(Token::new(sample.kept(&token), 0));
         assert_eq!(find(&token, 0).unwrap().claims().sub(), Some("user-1"));
@@ -266,7 +264,7 @@ mod tests {
             }
         });
         assert!(cache.used() <= 64 << 10, "{}", cache.used());
-        let found = |token: &String| cache.find(token, 0, |_| Ok::<_, Error>(())).unwrap().is_some();
+        let found = |token: &String| cache.find(token, 0, |_| Ok(())).unwrap().is_some();
         let kept = tokens.iter().filter(|token| found(token)).count();
         assert!((20..64).contains(&kept), "{kept}");
         cache.clear();
